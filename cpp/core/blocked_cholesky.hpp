@@ -1,0 +1,67 @@
+// L(theta): the Cholesky factor of the mixed-model equations, block by block.
+//
+//   [ Lam'Z'Z Lam + I   .  ]   leading levels (leading_block.hpp), then the Schur complement of the trailing block
+//   [ [Q r]'Z Lam   [Q r]'[Q r] ]   (supernodal.hpp), then the corner.
+//
+// Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1 Lam_1'Z_1':
+// lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
+// Memory is allocated at construction; update() reuses it.
+#pragma once
+
+#include "core/cross_products.hpp"
+#include "core/leading_block.hpp"
+#include "core/relative_factor.hpp"
+
+namespace henderson {
+
+class BlockedCholesky {
+ public:
+  BlockedCholesky(const CrossProducts& a, ThreadPool& pool);
+
+  // Factors at the given relative factor; false where the matrix is not positive definite or not finite.
+  [[nodiscard]] bool update(const RelativeFactor& factor);
+
+  [[nodiscard]] double log_det() const { return log_det_; }                          // log|L|^2
+  [[nodiscard]] double log_det_root() const;                                         // log|R_X|^2, Q coordinates
+  [[nodiscard]] double pwrss() const { return pwrss_; }                              // penalised residual sum of squares, y'Py
+  [[nodiscard]] const Matrix& root() const { return root_; }                         // R_X (p, p) upper: Q'V^-1Q = R_X'R_X
+  [[nodiscard]] const Vector& beta() const { return beta_; }                         // (p) in Q coordinates, of r
+  [[nodiscard]] const Matrix& lambda(std::size_t group) const { return lambda_[group]; }
+  [[nodiscard]] const LeadingFactor& leading() const { return leading_; }
+  [[nodiscard]] const LeadingShape& shape() const { return shape_; }
+  [[nodiscard]] const Vector& schur() const { return k_; }                           // K, supernodal values
+  [[nodiscard]] const Vector& trailing() const { return l_; }                        // L_22, supernodal values
+
+  // Z'V^-1[Q r] for the trailing block, and its solution Lam M^-1 Lam'Z'[Q r]; (q_2, p + 1) each.
+  void trailing_solution(Matrix& solution, Matrix& residual) const;
+  // values := (Lam_2 S^-1 Lam_2'); c_lambda[g] := sum over the levels of trailing group g of [K Lam_2 S^-1]_jj
+  void trailing_inverse(Vector& values, std::vector<Matrix>& c_lambda);
+  // x := L_22^-1 Lam_2' x
+  void half_solve(Matrix& x) const;
+  // K x
+  [[nodiscard]] Matrix schur_times(const Matrix& x) const;
+
+ private:
+  void eliminate_patterns();
+  void set_lambda(const RelativeFactor& factor);
+
+  const CrossProducts& a_;
+  ThreadPool& pool_;
+  LeadingShape shape_;
+  LeadingFactor leading_;
+  std::vector<Matrix> lambda_;  // per group, stacked
+  Vector k_, l_;
+  Matrix reduced_;   // Z_2'V_1^-1[Q r]
+  Matrix solved_;    // L_22^-1 Lam_2' reduced
+  Matrix corner_, root_;
+  Vector beta_;
+  SupernodalWork work_;
+  Matrix panel_, update_, small_;
+  double log_det_ = 0, pwrss_ = 0;
+};
+
+// Copies the entries of one level out of, or into, lanes.
+void load_level(const double* lanes, Index position, Eigen::Ref<Vector> out);
+void store_level(const Eigen::Ref<const Vector>& values, Index position, double* lanes);
+
+}  // namespace henderson

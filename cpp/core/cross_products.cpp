@@ -1,0 +1,316 @@
+#include "core/cross_products.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace henderson {
+
+namespace {
+
+constexpr Index chunk_rows = 512;
+
+// Level by level, effect triangle then effect x column: the order in which rows scatter into them.
+struct LevelSums {
+  Index triangle = 0, stride = 0;
+  AlignedVector<double> values;
+};
+
+// r = y - Q c for rows first .. : computed from differences to the pilot row.
+struct Residual {
+  double pilot = 0, constant = 0;
+  Vector slope;  // on x - pilot
+};
+
+Residual residual_map(const CrossProducts& a, double pilot) {
+  return {pilot, pilot - a.fixed.k.dot(a.ols), a.fixed.s.transpose() * a.ols};
+}
+
+void residual_chunk(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Eigen::Ref<Vector> out) {
+  out = Eigen::Map<const Vector>(data.y + first, out.size()).array() - map.pilot + map.constant;
+  for (Index j = 0; j < a.p; ++j) {
+    const double* x = a.fixed.columns[static_cast<std::size_t>(j)].data;
+    if (x == nullptr) continue;
+    out.array() -= map.slope[j] * (Eigen::Map<const Vector>(x + first, out.size()).array() - a.fixed.pilot[j]);
+  }
+}
+
+// c = Q'W y / (Q'W Q), with Q'WQ = I up to rounding; any c near it will do, r is formed with the same one.
+Vector least_squares(const AffineMap& map, const double* weights, const double* y, Index n, ThreadPool& pool) {
+  constexpr Index slab = chunk_rows * 32;
+  const Index slabs = (n + slab - 1) / slab;
+  const Index p = map.size();
+  Matrix sums = Matrix::Zero(p, slabs);
+  pool.run(slabs, [&](Index t) {
+    const Index end = std::min(n, (t + 1) * slab);
+    Matrix q(std::min(chunk_rows, n), p);
+    for (Index row = t * slab; row < end; row += chunk_rows) {
+      const Index rows = std::min(chunk_rows, end - row);
+      map.apply(row, q.topRows(rows));
+      Vector wy = Eigen::Map<const Vector>(y + row, rows);
+      if (weights != nullptr) wy.array() *= Eigen::Map<const Vector>(weights + row, rows).array();
+      sums.col(t).noalias() += q.topRows(rows).transpose() * wy;
+    }
+  });
+  Vector total = Vector::Zero(p);
+  for (Index t = 0; t < slabs; ++t) total += sums.col(t);
+  return total;
+}
+
+struct RowBuffers {
+  Matrix qr;               // (rows, p + 1)  sqrt(w) [Q r]
+  std::vector<Matrix> z;   // per group (rows, s)  sqrt(w) Z~
+  Vector root;             // sqrt(w)
+};
+
+void fill_rows(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Index rows, RowBuffers& buffers) {
+  if (a.p > 0) a.fixed.apply(first, buffers.qr.topLeftCorner(rows, a.p));
+  residual_chunk(a, data, map, first, buffers.qr.col(a.p).head(rows));
+  for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
+    const Group& group = a.plan.groups[g];
+    for (std::size_t k = 0; k < group.terms.size(); ++k) {
+      const AffineMap& term = a.random[static_cast<std::size_t>(group.terms[k])];
+      term.apply(first, buffers.z[g].block(0, group.first[k], rows, term.size()));
+    }
+  }
+  if (data.weights == nullptr) return;
+  buffers.root.head(rows) = Eigen::Map<const Vector>(data.weights + first, rows).array().sqrt();
+  const auto root = buffers.root.head(rows).array();
+  for (Index j = 0; j < buffers.qr.cols(); ++j) buffers.qr.col(j).head(rows).array() *= root;
+  for (Matrix& z : buffers.z)
+    for (Index j = 0; j < z.cols(); ++j) z.col(j).head(rows).array() *= root;
+}
+
+void scatter_rows(const CrossProducts& a, const ModelData& data, std::size_t g, Index first, Index rows, const RowBuffers& buffers,
+                  LevelSums& sums) {
+  const Group& group = a.plan.groups[g];
+  const Code* codes = data.factors[static_cast<std::size_t>(group.factor)].codes + first;
+  const bool moved = g == 0 && !a.plan.position.empty();
+  const Matrix& z = buffers.z[g];
+  const Index s = group.effects;
+  const Index columns = a.columns();
+  for (Index i = 0; i < rows; ++i) {
+    const Index place = moved ? a.plan.place(codes[i]) : codes[i];
+    double* out = sums.values.data() + place * sums.stride;
+    for (Index e = 0; e < s; ++e) {
+      const double z_e = z(i, e);
+      for (Index f = e; f < s; ++f) *out++ += z_e * z(i, f);
+    }
+    for (Index e = 0; e < s; ++e) {
+      const double z_e = z(i, e);
+      for (Index c = 0; c < columns; ++c) *out++ += z_e * buffers.qr(i, c);
+    }
+  }
+}
+
+void to_lanes(const LevelSums& sums, Index levels, Index begin, Index entries, AlignedVector<double>& lanes) {
+  lanes.assign(static_cast<std::size_t>(lane_batches(levels) * entries * lane_width), 0.0);
+  for (Index level = 0; level < levels; ++level) {
+    const double* from = sums.values.data() + level * sums.stride + begin;
+    double* to = lanes.data() + lane_place(level, 0, entries);
+    for (Index e = 0; e < entries; ++e) to[e * lane_width] = from[e];
+  }
+}
+
+void add_trailing_group(CrossProducts& a, std::size_t g, const LevelSums& sums) {
+  const Group& group = a.plan.groups[g];
+  for (Index level = 0; level < group.levels; ++level) {
+    const Code rank = a.plan.rank_of(g, static_cast<Code>(level));
+    const Index offset = a.plan.trailing.node_offset[static_cast<std::size_t>(rank)];
+    const double* from = sums.values.data() + level * sums.stride;
+    for (Index e = 0; e < group.effects; ++e)
+      for (Index f = e; f < group.effects; ++f)
+        a.entries.push_back({static_cast<Code>(offset + f), static_cast<Code>(offset + e),
+                             entry_place(a.plan.trailing, offset + f, offset + e), *from++});
+    for (Index e = 0; e < group.effects; ++e)
+      for (Index c = 0; c < a.columns(); ++c) a.trailing_xy(offset + e, c) = *from++;
+  }
+}
+
+// Everything on the diagonal of A, and [Q r]'W Z, in one pass over the rows.
+void accumulate(CrossProducts& a, const ModelData& data) {
+  const auto groups = a.plan.groups.size();
+  std::vector<LevelSums> sums(groups);
+  const Index height = std::min(chunk_rows, data.n);
+  RowBuffers buffers{Matrix(height, a.columns()), {}, Vector(height)};
+  for (std::size_t g = 0; g < groups; ++g) {
+    const Group& group = a.plan.groups[g];
+    sums[g].triangle = triangle_size(group.effects);
+    sums[g].stride = sums[g].triangle + group.effects * a.columns();
+    sums[g].values.assign(static_cast<std::size_t>(group.levels * sums[g].stride), 0.0);
+    buffers.z.emplace_back(height, group.effects);
+  }
+  const Residual map = residual_map(a, data.y[0]);
+  a.corner = Matrix::Zero(a.columns(), a.columns());
+  for (Index first = 0; first < data.n; first += chunk_rows) {
+    const Index rows = std::min(chunk_rows, data.n - first);
+    fill_rows(a, data, map, first, rows, buffers);
+    a.corner.selfadjointView<Eigen::Lower>().rankUpdate(buffers.qr.topRows(rows).transpose());
+    for (std::size_t g = 0; g < groups; ++g) scatter_rows(a, data, g, first, rows, buffers, sums[g]);
+  }
+  a.corner.triangularView<Eigen::StrictlyUpper>() = a.corner.transpose();
+  const Group& lead = a.leading();
+  to_lanes(sums[0], lead.levels, 0, sums[0].triangle, a.gram);
+  to_lanes(sums[0], lead.levels, sums[0].triangle, lead.effects * a.columns(), a.xy);
+  a.trailing_xy.resize(a.plan.trailing_size(), a.columns());
+  for (std::size_t g = 1; g < groups; ++g) add_trailing_group(a, g, sums[g]);
+}
+
+double spread_of(const ModelData& data, ThreadPool& pool) {
+  return column_moments({Column{data.y}}, data.weights, data.n, pool).centred(0, 0);
+}
+
+// z~ of one row for all terms of a group.
+void stacked_row(const CrossProducts& a, const Group& group, Index row, double* out) {
+  for (std::size_t k = 0; k < group.terms.size(); ++k)
+    a.random[static_cast<std::size_t>(group.terms[k])].apply_row(row, out + group.first[k]);
+}
+
+// Calls visit(row, weight, z, u, z_u) for each row of a level of group t and each later group u, z their effects in that row.
+template <class Visit>
+void for_each_meeting(const CrossProducts& a, const ModelData& data, std::size_t t, Index level, Visit&& visit) {
+  const LevelRows& sorted = a.plan.level_rows[t];
+  Vector z(a.plan.groups[t].effects);
+  Vector other;
+  for (Index k = sorted.start[static_cast<std::size_t>(level)]; k < sorted.start[static_cast<std::size_t>(level) + 1]; ++k) {
+    const Index row = sorted.row[static_cast<std::size_t>(k)];
+    stacked_row(a, a.plan.groups[t], row, z.data());
+    if (data.weights != nullptr) z *= data.weights[row];
+    for (std::size_t u = t + 1; u < a.plan.groups.size(); ++u) {
+      const Group& group = a.plan.groups[u];
+      other.resize(group.effects);
+      stacked_row(a, group, row, other.data());
+      visit(a.plan.rank_of(u, data.factors[static_cast<std::size_t>(group.factor)].codes[row]), z, other);
+    }
+  }
+}
+
+void couple_leading(CrossProducts& a, const ModelData& data) {
+  const EliminationPlan& plan = a.plan;
+  a.coupling.assign(static_cast<std::size_t>(plan.coupling_values), 0.0);
+  std::vector<Code> level_at(plan.position.size());
+  for (std::size_t level = 0; level < plan.position.size(); ++level)
+    level_at[static_cast<std::size_t>(plan.position[level])] = static_cast<Code>(level);
+  std::vector<Index> local(static_cast<std::size_t>(plan.trailing.size));
+  for (const Pattern& pattern : plan.patterns) {
+    for (Index i = 0; i < pattern.rows_count; ++i)
+      local[static_cast<std::size_t>(plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)])] = i;
+    for (Index member = 0; member < pattern.count; ++member) {
+      double* panel = a.coupling.data() + pattern.values_begin + member * a.leading().effects * pattern.rows_count;
+      for_each_meeting(a, data, 0, level_at[static_cast<std::size_t>(pattern.first + member)],
+                       [&](Code rank, const Vector& z, const Vector& other) {
+                         const Index row = local[static_cast<std::size_t>(plan.trailing.node_offset[static_cast<std::size_t>(rank)])];
+                         for (Index e = 0; e < z.size(); ++e)
+                           for (Index f = 0; f < other.size(); ++f) panel[e * pattern.rows_count + row + f] += z[e] * other[f];
+                       });
+    }
+  }
+}
+
+void couple_trailing(CrossProducts& a, const ModelData& data, std::size_t t) {
+  const EliminationPlan& plan = a.plan;
+  const Neighbours& later = plan.later[t];
+  const auto offset = [&](Code rank) { return plan.trailing.node_offset[static_cast<std::size_t>(rank)]; };
+  std::vector<Matrix> blocks;
+  std::vector<Index> slot(plan.trailing.rank.size());
+  for (Index level = 0; level < plan.groups[t].levels; ++level) {
+    const auto begin = later.start[static_cast<std::size_t>(level)];
+    const auto count = later.start[static_cast<std::size_t>(level) + 1] - begin;
+    blocks.resize(static_cast<std::size_t>(count));
+    for (Index k = 0; k < count; ++k) {
+      const Code rank = later.node[static_cast<std::size_t>(begin + k)];
+      slot[static_cast<std::size_t>(rank)] = k;
+      blocks[static_cast<std::size_t>(k)].setZero(offset(rank + 1) - offset(rank), plan.groups[t].effects);
+    }
+    for_each_meeting(a, data, t, level, [&](Code rank, const Vector& z, const Vector& other) {
+      blocks[static_cast<std::size_t>(slot[static_cast<std::size_t>(rank)])].noalias() += other * z.transpose();
+    });
+    const Index own = offset(plan.rank_of(t, static_cast<Code>(level)));
+    for (Index k = 0; k < count; ++k) {
+      const Index far = offset(later.node[static_cast<std::size_t>(begin + k)]);
+      const Matrix& block = blocks[static_cast<std::size_t>(k)];
+      for (Index e = 0; e < block.cols(); ++e)
+        for (Index f = 0; f < block.rows(); ++f) {
+          const Index row = std::max(far + f, own + e);
+          const Index col = std::min(far + f, own + e);
+          a.entries.push_back({static_cast<Code>(row), static_cast<Code>(col), entry_place(plan.trailing, row, col), block(f, e)});
+        }
+    }
+  }
+}
+
+// One moment matrix serves X and every Z: the columns they share are read once.
+std::vector<Column> distinct_columns(const ModelData& data) {
+  std::vector<Column> distinct;
+  const auto add = [&](const Column& column) {
+    for (const Column& known : distinct)
+      if (known.data == column.data) return;
+    distinct.push_back(column);
+  };
+  for (const Column& column : data.x) add(column);
+  for (const RandomTerm& term : data.terms)
+    for (const Column& column : term.z) add(column);
+  return distinct;
+}
+
+}  // namespace
+
+CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
+  CrossProducts a;
+  a.n = data.n;
+  if (data.weights != nullptr) a.log_weights = Eigen::Map<const Vector>(data.weights, data.n).array().log().sum();
+  const std::vector<Column> distinct = distinct_columns(data);
+  const Moments moments = column_moments(distinct, data.weights, data.n, pool);
+  Whitened fixed = whiten_fixed(data.x, data.weights, data.n, select_moments(moments, distinct, data.x), pool);
+  a.fixed = std::move(fixed.map);
+  a.kept = std::move(fixed.kept);
+  a.p = a.fixed.size();
+  a.log_det_r = a.fixed.r.diagonal().array().abs().log().sum();
+  for (const RandomTerm& term : data.terms)
+    a.random.push_back(whiten_random(term.z, data.weights, data.n, select_moments(moments, distinct, term.z), pool));
+  a.plan = plan_elimination(data);
+  a.y_spread = spread_of(data, pool);
+  a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
+  accumulate(a, data);
+  if (a.plan.has_trailing()) {
+    couple_leading(a, data);
+    for (std::size_t t = 1; t + 1 < a.plan.groups.size(); ++t) couple_trailing(a, data, t);
+    a.plan.level_rows.clear();
+    a.plan.later.clear();
+  }
+  return a;
+}
+
+void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
+  a.y_spread = spread_of(data, pool);
+  a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
+  const Residual map = residual_map(a, data.y[0]);
+  const Index height = std::min(chunk_rows, data.n);
+  RowBuffers buffers{Matrix(height, a.columns()), {}, Vector(height)};
+  for (const Group& group : a.plan.groups) buffers.z.emplace_back(height, group.effects);
+  const Index y_column = a.p;
+  const Group& lead = a.leading();
+  const Index lead_entries = lead.effects * a.columns();
+  for (Index position = 0; position < lead.levels; ++position)
+    for (Index e = 0; e < lead.effects; ++e) a.xy[static_cast<std::size_t>(lane_place(position, e * a.columns() + y_column, lead_entries))] = 0;
+  a.trailing_xy.col(y_column).setZero();
+  a.corner.col(y_column).setZero();
+  for (Index first = 0; first < data.n; first += chunk_rows) {
+    const Index rows = std::min(chunk_rows, data.n - first);
+    fill_rows(a, data, map, first, rows, buffers);
+    const auto r = buffers.qr.col(y_column).head(rows);
+    a.corner.col(y_column).noalias() += buffers.qr.topRows(rows).transpose() * r;
+    for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
+      const Group& group = a.plan.groups[g];
+      const Code* codes = data.factors[static_cast<std::size_t>(group.factor)].codes + first;
+      for (Index i = 0; i < rows; ++i)
+        for (Index e = 0; e < group.effects; ++e) {
+          const double product = buffers.z[g](i, e) * r[i];
+          if (g == 0) a.xy[static_cast<std::size_t>(lane_place(a.plan.place(codes[i]), e * a.columns() + y_column, lead_entries))] += product;
+          else a.trailing_xy(a.plan.trailing.node_offset[static_cast<std::size_t>(a.plan.rank_of(g, codes[i]))] + e, y_column) += product;
+        }
+    }
+  }
+  a.corner.row(y_column) = a.corner.col(y_column).transpose();
+}
+
+}  // namespace henderson

@@ -1,0 +1,71 @@
+// Who is eliminated when: indices only, decided once per design.
+//
+//   M = [ M_11          ]   M_11: the levels of one grouping factor, the leading one. No row of the data has two of them,
+//       [ M_21   M_22   ]   so M_11 is block diagonal with s x s blocks, whatever the design.
+//                           M_22: all other factors, the trailing block, whose Schur complement is dense or sparse.
+//
+// Leading levels that meet the same trailing levels form a pattern: one dense panel of M_21, one rank update.
+// All terms on one factor are stacked: s counts their effects together.
+#pragma once
+
+#include <vector>
+
+#include "core/random_term.hpp"
+#include "core/supernodal.hpp"
+
+namespace henderson {
+
+struct Group {
+  Index factor = 0;
+  Index levels = 0;
+  Index effects = 0;            // s: the stacked effects of its terms
+  std::vector<Index> terms;     // which terms
+  std::vector<Index> first;     // first stacked effect of each
+};
+
+struct Pattern {
+  Index first = 0;         // first leading position
+  Index count = 0;         // leading levels
+  Index rows_begin = 0;    // trailing scalar indices, ascending, in EliminationPlan::pattern_rows
+  Index rows_count = 0;
+  Index values_begin = 0;  // panel (rows_count x count * s) in coupling storage
+};
+
+// Rows of the data sorted by the level of one factor.
+struct LevelRows {
+  std::vector<Index> start;  // (levels + 1)
+  std::vector<Code> row;     // (n)
+};
+
+// For each level of a trailing factor, the later nodes it meets (by rank).
+struct Neighbours {
+  std::vector<Index> start;
+  std::vector<Code> node;
+};
+
+struct EliminationPlan {
+  std::vector<Group> groups;         // groups[0] leads; the others make up the trailing block
+  std::vector<Code> position;        // leading level -> position; empty: the identity
+  std::vector<Pattern> patterns;     // by position
+  std::vector<Code> pattern_rows;
+  Index coupling_values = 0;         // doubles in the panels of M_21
+  SupernodalLayout trailing;
+  std::vector<Index> node_base;      // per group: number of its level 0 among all trailing nodes
+  std::vector<Code> group_of_rank;   // per trailing node in elimination order
+  std::vector<LevelRows> level_rows; // per group but the last; needed only while A is built
+  std::vector<Neighbours> later;     // per trailing group but the last (index 0 unused)
+  double update_flops = 0;           // of the Schur complement
+
+  [[nodiscard]] bool has_trailing() const { return groups.size() > 1; }
+  [[nodiscard]] Index trailing_size() const { return has_trailing() ? trailing.size : 0; }
+  [[nodiscard]] Index place(Code level) const {
+    return position.empty() ? level : position[static_cast<std::size_t>(level)];
+  }
+  [[nodiscard]] Code rank_of(std::size_t group, Code level) const {
+    return trailing.rank[static_cast<std::size_t>(node_base[group] + level)];
+  }
+};
+
+[[nodiscard]] EliminationPlan plan_elimination(const ModelData& data);
+
+}  // namespace henderson

@@ -1,0 +1,58 @@
+// The leading grouping factor: many small independent s x s systems, eight levels to an instruction.
+//
+// Per level, with A = Z_j'WZ_j, lam the relative factor and v the right-hand sides of that level:
+//   lam'A lam + I = l l'      H = l^-1 lam'      W = H'H = lam (l l')^-1 lam'
+//   value:        sum of log|l|^2,  corner -= (H v)'(H v)
+//   derivatives:  F = v - A W v = Z_j'V^-1[X y]   (v less what the trailing block explains)
+//                 C = N A - N G N' = [Z'V^-1 Z]_jj,   C lam = (A - N G) lam (l l')^-1,   N = I - A W,   G = a T a'
+// where T is the trailing block's share of the inverse and a the level's coupling to it. Both forms are regular at singular lam.
+#pragma once
+
+#include "core/thread_pool.hpp"
+#include "core/types.hpp"
+
+namespace henderson {
+
+struct LeadingShape {
+  Index levels = 0;
+  Index effects = 0;  // s
+  Index columns = 0;  // right-hand sides: p + 1, the response last
+};
+
+// All pointers are to lanes: [batch][entry][lane_width].
+struct LeadingFactor {
+  AlignedVector<double> h;        // s * s entries, column by column
+  AlignedVector<double> inverse;  // l^-1, triangle_size(s) entries
+};
+
+void reserve(const LeadingShape& shape, LeadingFactor& factor);
+
+// Factors every level at lambda (s, s); subtracts from corner (columns, columns) and returns the sum of log|l|^2.
+[[nodiscard]] double eliminate_leading(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda,
+                                       LeadingFactor& factor, Matrix& corner, ThreadPool& pool);
+
+struct LeadingInputs {
+  const double* gram = nullptr;
+  const double* xy = nullptr;
+  const double* explained = nullptr;  // a times the trailing solution, s * columns entries; none without a trailing block
+  const double* trailing = nullptr;   // G, triangle_size(s) entries; none without a trailing block
+  const Matrix* root = nullptr;       // R_X (p, p), upper: X'V^-1X = R_X'R_X; none for ML
+  const Vector* contrast = nullptr;   // (columns): -beta, 1
+  bool information = false;           // also the products that the average information of a single factor needs
+};
+
+// Sums over levels.
+struct LeadingSums {
+  Matrix c;            // (s, s)  sum C
+  Matrix c_lambda;     // (s, s)  sum C lam
+  Matrix fixed;        // (s, s)  sum F_X (X'V^-1X)^-1 F_X'
+  Matrix outer;        // (s, s)  sum w w',   w = Z_j'P y
+  Matrix information;  // (K, K)  sum C (x) w w' over pairs of effects, K = triangle_size(s)
+  Matrix fixed_outer;  // (p, s * s)  sum (F_X R_X^-1)' [row i] w_j, at i + s * j
+};
+
+// `w` (s entries) and `f` (s * columns entries) receive Z'Py and Z'V^-1[X y] where not null.
+void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, const LeadingFactor& factor, const Matrix& lambda,
+                           double* w, double* f, LeadingSums& sums, ThreadPool& pool);
+
+}  // namespace henderson

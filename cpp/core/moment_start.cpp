@@ -1,0 +1,203 @@
+#include "core/moment_start.hpp"
+
+#include <Eigen/QR>
+#include <algorithm>
+#include <cmath>
+
+#include "core/blocked_cholesky.hpp"
+
+namespace henderson {
+
+namespace {
+
+constexpr double floor_share = 0.05;  // lam^2 times the mean of A_j where the moments say zero
+
+// The effects of all groups side by side, with what each level contributes.
+struct Moment {
+  Vector form, noise, spread, size;  // per effect: T_a; sum (A - |F|^2) / A; sum (A - |F|^2); mean A over its levels
+  Matrix squares;                    // (S, S): sum_jm A_jm^2 / A_j
+  Matrix mixed;                      // (S, S): sum_jm A_jm (F_j . F_m) / A_j
+  std::vector<Matrix> weighted, plain;  // per effect (p, p): sum F_j'F_j / A_j and sum F_j'F_j
+  Vector levels;
+};
+
+// One level of one group: its block of A, and [F | z'r].
+void add_level(Moment& m, Index at, const Eigen::Ref<const Matrix>& block, const Eigen::Ref<const Matrix>& right) {
+  const Index p = right.cols() - 1;
+  for (Index e = 0; e < block.cols(); ++e) {
+    const double own = block(e, e);
+    if (!(own > 0)) continue;
+    const auto f = right.row(e).head(p);
+    const double removed = f.squaredNorm();
+    m.form[at + e] += right(e, p) * right(e, p) / own;
+    m.noise[at + e] += 1 - removed / own;
+    m.spread[at + e] += own - removed;
+    m.size[at + e] += own;
+    m.levels[at + e] += 1;
+    m.weighted[static_cast<std::size_t>(at + e)].noalias() += f.transpose() * f / own;
+    m.plain[static_cast<std::size_t>(at + e)].noalias() += f.transpose() * f;
+    for (Index b = 0; b < block.cols(); ++b) {
+      m.squares(at + e, at + b) += block(e, b) * block(e, b) / own;
+      m.mixed(at + e, at + b) += block(e, b) * f.dot(right.row(b).head(p)) / own;
+    }
+  }
+}
+
+// One entry of A between levels of two groups, both ways.
+void add_pair(Moment& m, Index a, Index b, double own_a, double own_b, double value, double product) {
+  if (own_a > 0) {
+    m.squares(a, b) += value * value / own_a;
+    m.mixed(a, b) += value * product / own_a;
+  }
+  if (own_b > 0) {
+    m.squares(b, a) += value * value / own_b;
+    m.mixed(b, a) += value * product / own_b;
+  }
+}
+
+struct TrailingView {
+  std::vector<Index> effect;  // stacked effect number of a trailing scalar, counted over all groups
+  std::vector<Index> node;    // first scalar of its node
+  Vector diagonal;
+};
+
+TrailingView view_trailing(const CrossProducts& a, const std::vector<Index>& start) {
+  TrailingView view;
+  view.diagonal.setZero(a.plan.trailing.size);
+  for (const Code group : a.plan.group_of_rank) {
+    const auto first = static_cast<Index>(view.effect.size());
+    for (Index e = 0; e < a.plan.groups[static_cast<std::size_t>(group)].effects; ++e) {
+      view.effect.push_back(start[static_cast<std::size_t>(group)] + e);
+      view.node.push_back(first);
+    }
+  }
+  for (const TrailingEntry& entry : a.entries)
+    if (entry.row == entry.col) view.diagonal[entry.row] = entry.value;
+  return view;
+}
+
+void add_trailing(const CrossProducts& a, const std::vector<Index>& start, const TrailingView& view, Moment& m) {
+  const Index p = a.p;
+  std::vector<Matrix> blocks;
+  Index row = 0;
+  std::vector<Index> slot;
+  for (const Code group : a.plan.group_of_rank) {
+    const Index s = a.plan.groups[static_cast<std::size_t>(group)].effects;
+    slot.insert(slot.end(), static_cast<std::size_t>(s), static_cast<Index>(blocks.size()));
+    blocks.emplace_back(Matrix::Zero(s, s));
+    row += s;
+  }
+  for (const TrailingEntry& entry : a.entries) {
+    const Index i = entry.row, j = entry.col;
+    if (view.node[static_cast<std::size_t>(i)] == view.node[static_cast<std::size_t>(j)]) {
+      Matrix& block = blocks[static_cast<std::size_t>(slot[static_cast<std::size_t>(i)])];
+      const Index first = view.node[static_cast<std::size_t>(i)];
+      block(i - first, j - first) = block(j - first, i - first) = entry.value;
+      continue;
+    }
+    add_pair(m, view.effect[static_cast<std::size_t>(i)], view.effect[static_cast<std::size_t>(j)], view.diagonal[i], view.diagonal[j],
+             entry.value, a.trailing_xy.row(i).head(p).dot(a.trailing_xy.row(j).head(p)));
+  }
+  row = 0;
+  for (std::size_t k = 0; k < blocks.size(); ++k) {
+    const auto group = static_cast<std::size_t>(a.plan.group_of_rank[k]);
+    add_level(m, start[group], blocks[k], a.trailing_xy.middleRows(row, blocks[k].rows()));
+    row += blocks[k].rows();
+  }
+}
+
+void add_leading(const CrossProducts& a, const TrailingView& view, Moment& m) {
+  const Index s = a.leading().effects;
+  const Index p = a.p;
+  Vector packed(triangle_size(s)), right(s * a.columns());
+  Matrix block(s, s);
+  const auto level = [&](Index position) {
+    load_level(a.gram.data(), position, packed);
+    load_level(a.xy.data(), position, right);
+    for (Index j = 0; j < s; ++j)
+      for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
+    return Eigen::Map<const Matrix>(right.data(), a.columns(), s).transpose();
+  };
+  for (Index position = 0; position < a.leading().levels; ++position) add_level(m, 0, block, Matrix(level(position)));
+  for (const Pattern& pattern : a.plan.patterns)
+    for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
+      const Matrix f = level(position);
+      const double* value = a.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count;
+      for (Index e = 0; e < s; ++e)
+        for (Index i = 0; i < pattern.rows_count; ++i, ++value) {
+          const Index row = a.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)];
+          add_pair(m, e, view.effect[static_cast<std::size_t>(row)], block(e, e), view.diagonal[row], *value,
+                   f.row(e).head(p).dot(a.trailing_xy.row(row).head(p)));
+        }
+    }
+}
+
+// Solves for (psi, sigma^2), leaving out effects whose solution is negative.
+Vector solve_moments(const CrossProducts& a, const Moment& m) {
+  const Index size = m.form.size();
+  Matrix system(size + 1, size + 1);
+  Vector right(size + 1);
+  for (Index i = 0; i < size; ++i) {
+    for (Index j = 0; j < size; ++j)
+      system(i, j) = m.squares(i, j) - 2 * m.mixed(i, j) +
+                     m.weighted[static_cast<std::size_t>(i)].cwiseProduct(m.plain[static_cast<std::size_t>(j)]).sum();
+    system(i, size) = m.noise[i];
+    system(size, i) = m.spread[i];
+    right[i] = m.form[i];
+  }
+  system(size, size) = static_cast<double>(a.n - a.p);
+  right[size] = a.corner(a.p, a.p);
+  Vector out = Vector::Zero(size + 1);
+  std::vector<Index> active(static_cast<std::size_t>(size + 1));
+  for (Index i = 0; i <= size; ++i) active[static_cast<std::size_t>(i)] = i;
+  while (true) {
+    const Matrix reduced = system(active, active);
+    const Vector solution = reduced.colPivHouseholderQr().solve(Vector(right(active)));
+    std::vector<Index> positive;
+    for (std::size_t i = 0; i < active.size(); ++i)
+      if (solution[static_cast<Index>(i)] > 0 || active[i] == size) positive.push_back(active[i]);
+    if (positive.size() == active.size() || positive.size() == 1) {
+      out.setZero();
+      for (std::size_t i = 0; i < active.size(); ++i) out[active[i]] = std::max(solution[static_cast<Index>(i)], 0.0);
+      return out;
+    }
+    active = positive;
+  }
+}
+
+}  // namespace
+
+RelativeFactor moment_start(const CrossProducts& a) {
+  std::vector<Index> start{0};
+  for (const Group& group : a.plan.groups) start.push_back(start.back() + group.effects);
+  const Index size = start.back();
+  const std::vector<Matrix> none(static_cast<std::size_t>(size), Matrix::Zero(a.p, a.p));
+  Moment m{Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Matrix::Zero(size, size),
+           Matrix::Zero(size, size), none, none, Vector::Zero(size)};
+  TrailingView view;
+  if (a.plan.has_trailing()) {
+    view = view_trailing(a, start);
+    add_trailing(a, start, view, m);
+  }
+  add_leading(a, view, m);
+  const Vector solution = solve_moments(a, m);
+  const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / static_cast<double>(a.n);
+
+  RelativeFactor out;
+  for (const AffineMap& term : a.random) out.lambda.emplace_back(Matrix::Zero(term.size(), term.size()));
+  for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
+    const Group& group = a.plan.groups[g];
+    for (std::size_t k = 0; k < group.terms.size(); ++k) {
+      Matrix& lambda = out.lambda[static_cast<std::size_t>(group.terms[k])];
+      for (Index e = 0; e < lambda.rows(); ++e) {
+        const Index effect = start[g] + group.first[k] + e;
+        const double mean = m.levels[effect] > 0 ? m.size[effect] / m.levels[effect] : 1.0;
+        const double ratio = std::isfinite(solution[effect] / sigma2) ? solution[effect] / sigma2 : 1.0;
+        lambda(e, e) = std::sqrt(std::max(ratio, floor_share / mean));
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace henderson

@@ -1,0 +1,54 @@
+// One design and response, ready to be evaluated and fitted at any theta; results in the user's own coordinates.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/profiled_deviance.hpp"
+#include "core/trust_region.hpp"
+
+namespace henderson {
+
+struct Solution {
+  double criterion = 0;
+  double sigma = 0, pwrss = 0, log_det = 0, log_det_root = 0;
+  Vector beta;             // (p)
+  Matrix unscaled_vcov;    // (p, p): times sigma^2 is Cov(beta)
+  std::vector<Matrix> b;   // per term (levels, s): conditional modes
+  std::vector<Matrix> u;   // per term (levels, s): b = lam u
+};
+
+class Problem {
+ public:
+  Problem(const ModelData& data, int threads);
+  // A second workspace for the same design, without threads of its own.
+  Problem(const Problem& other) : pool_(1), a_(other.a_), deviance_(a_, pool_) {}
+  Problem& operator=(const Problem&) = delete;
+
+  [[nodiscard]] const CrossProducts& cross_products() const { return a_; }
+  [[nodiscard]] Index theta_size() const { return henderson::theta_size(a_.random); }
+
+  [[nodiscard]] double criterion(const Vector& theta, bool reml);
+  // df/dtheta in lme4's theta; the criterion itself is returned.
+  [[nodiscard]] double gradient(const Vector& theta, bool reml, Vector& out);
+  // Everything that follows from theta; nothing where the criterion does not exist.
+  [[nodiscard]] std::optional<Solution> solve(const Vector& theta, bool reml);
+  // Per term (levels, s * s), column-major blocks: Var(b_j | y) given beta and theta.
+  [[nodiscard]] std::vector<Matrix> conditional_variances(const Vector& theta, bool reml);
+
+  using Watch = std::function<bool(const Vector& theta, double criterion, int evaluation, double decrement)>;
+  [[nodiscard]] Optimum fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options, const Watch& watch);
+  // Starting values by the method of moments.
+  [[nodiscard]] Vector moment_theta() const;
+  [[nodiscard]] Vector theta_of(const RelativeFactor& factor) const { return canonical_theta(factor, a_.random); }
+
+  // The same design with another response.
+  void set_response(const ModelData& data);
+
+ private:
+  ThreadPool pool_;
+  CrossProducts a_;
+  ProfiledDeviance deviance_;
+};
+
+}  // namespace henderson

@@ -1,0 +1,67 @@
+// The profiled deviance or REML criterion of lam, its gradient, and its average information.
+//
+//   ML:    f = log|L|^2                + n     (1 + log(2 pi r2 / n))      - sum log w
+//   REML:  f = log|L|^2 + log|R_X|^2   + (n-p) (1 + log(2 pi r2 / (n-p)))  - sum log w          r2 = y'Py
+//   (Bates, Maechler, Bolker, Walker 2015, J. Stat. Softw. 67(1), sections 3.2-3.6)
+//
+// With P = V^-1 - V^-1 X (X'V^-1X)^-1 X'V^-1 (REML; V^-1 in C for ML), w = Z'Py, per term t and Psi_t = lam lam':
+//   G_t = C_t - sum_j w_j w_j' / sigma^2,  C_t = sum_j [Z'PZ]_jj       df/dPsi_t = G_t,   df/dlam_t = 2 G_t lam_t
+// regular at singular lam. The average information (Gilmour, Thompson, Cullis 1995) over the entries of the Psi_t, with
+// h_k = (E_ij + E_ji) w for k = (i, j) or E_ii w for k = (i, i), and the residual variance profiled out:
+//   F_kl = h_k'(Z'PZ) h_l / sigma^2 - (h_k'w)(h_l'w) / (sigma^4 df)
+#pragma once
+
+#include <vector>
+
+#include "core/blocked_cholesky.hpp"
+
+namespace henderson {
+
+struct Derivatives {
+  std::vector<Matrix> g;         // per term (s, s): G_t
+  std::vector<Matrix> gradient;  // per term (s, s): 2 G_t lam_t, from C lam without dividing by lam
+  Matrix information;            // (K, K): terms one after the other, triangle_size(s_t) each, column-major lower triangles
+};
+
+class ProfiledDeviance {
+ public:
+  ProfiledDeviance(const CrossProducts& a, ThreadPool& pool) : a_(a), pool_(pool), cholesky_(a, pool) {}
+
+  void set_reml(bool reml) { reml_ = reml; }
+
+  // The criterion; +infinity where it does not exist.
+  [[nodiscard]] double value(const RelativeFactor& factor);
+  // At the factor of the last value().
+  void derivatives(const RelativeFactor& factor, bool with_information, Derivatives& out);
+
+  [[nodiscard]] double degrees_of_freedom() const { return static_cast<double>(reml_ ? a_.n - a_.p : a_.n); }
+  [[nodiscard]] double sigma2() const { return cholesky_.pwrss() / degrees_of_freedom(); }
+  [[nodiscard]] BlockedCholesky& cholesky() { return cholesky_; }
+  [[nodiscard]] bool is_reml() const { return reml_; }
+
+ private:
+  struct TrailingWork {
+    Matrix solution, residual;        // (q_2, p + 1)
+    Vector inverse;                   // Lam_2 S^-1 Lam_2'
+    std::vector<Matrix> c_lambda;     // per group
+    AlignedVector<double> explained;  // lanes, s * (p + 1)
+    AlignedVector<double> gathered;   // lanes, triangle_size(s)
+    AlignedVector<double> w, f;       // lanes, s and s * (p + 1)
+    Matrix block, product, panel;
+  };
+
+  void gather_trailing();
+  void trailing_sums(std::vector<Matrix>& c_lambda, std::vector<Matrix>& outer);
+  void single_factor_information(const LeadingSums& sums, Matrix& information) const;
+  void general_information(Matrix& information);
+  Matrix level_information(Matrix& meeting, Matrix& fixed);
+
+  const CrossProducts& a_;
+  ThreadPool& pool_;
+  bool reml_ = true;
+  BlockedCholesky cholesky_;
+  LeadingSums sums_;
+  TrailingWork work_;
+};
+
+}  // namespace henderson

@@ -1,0 +1,36 @@
+// What a model is made of, as views of the caller's columns: response, fixed-effect columns, grouping factors, random terms.
+#pragma once
+
+#include <vector>
+
+#include "core/types.hpp"
+
+namespace henderson {
+
+// One column of X or Z; no data means a column of ones (intercepts are never stored).
+struct Column {
+  const double* data = nullptr;
+  [[nodiscard]] double operator[](Index row) const { return data == nullptr ? 1.0 : data[row]; }
+};
+
+struct Factor {
+  const Code* codes = nullptr;  // (n,), values 0 .. levels - 1
+  Index levels = 0;
+};
+
+// s effects for each level of one factor, with an unstructured s x s covariance.
+struct RandomTerm {
+  Index factor = 0;
+  std::vector<Column> z;  // s columns of length n
+};
+
+struct ModelData {
+  Index n = 0;
+  const double* y = nullptr;        // (n,)
+  const double* weights = nullptr;  // (n,), positive; none = all ones
+  std::vector<Column> x;            // p columns of length n
+  std::vector<Factor> factors;
+  std::vector<RandomTerm> terms;  // in the order of theta; several may share one factor
+};
+
+}  // namespace henderson

@@ -1,0 +1,79 @@
+#include "core/thread_pool.hpp"
+
+#ifdef _WIN32
+#include <process.h>
+#else
+#include <unistd.h>
+#endif
+
+namespace henderson {
+
+namespace {
+long process_id() {
+#ifdef _WIN32
+  return _getpid();
+#else
+  return static_cast<long>(getpid());
+#endif
+}
+}  // namespace
+
+ThreadPool::~ThreadPool() {
+  if (workers_.empty()) return;
+  if (process_ != process_id()) {
+    for (auto& worker : workers_) worker.detach();
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (auto& worker : workers_) worker.join();
+}
+
+void ThreadPool::start() {
+  process_ = process_id();
+  workers_.reserve(static_cast<std::size_t>(threads_ - 1));
+  for (int i = 1; i < threads_; ++i) workers_.emplace_back([this] { work(); });
+}
+
+void ThreadPool::drain() {
+  for (Index i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) (*task_)(i);
+}
+
+void ThreadPool::work() {
+  std::uint64_t seen = 0;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
+    if (stopping_) return;
+    seen = job_;
+    lock.unlock();
+    drain();
+    lock.lock();
+    if (--busy_ == 0) finished_.notify_one();
+  }
+}
+
+void ThreadPool::run(Index count, const std::function<void(Index)>& task) {
+  if (count > 1 && threads_ > 1 && workers_.empty()) start();
+  if (count <= 1 || workers_.empty() || process_ != process_id()) {
+    for (Index i = 0; i < count; ++i) task(i);
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    task_ = &task;
+    count_ = count;
+    next_ = 0;
+    busy_ = static_cast<int>(workers_.size());
+    ++job_;
+  }
+  wake_.notify_all();
+  drain();
+  std::unique_lock lock(mutex_);
+  finished_.wait(lock, [&] { return busy_ == 0; });
+}
+
+}  // namespace henderson

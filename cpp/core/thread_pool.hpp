@@ -1,0 +1,49 @@
+// A small pool of std::threads that runs independent, numbered tasks.
+//
+// Every task owns its output, and the tasks of a job do not depend on the number of threads: results are the same to the last
+// bit for any thread count. With one thread, or one task, the job runs in the calling thread and nothing is started.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/types.hpp"
+
+namespace henderson {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads) : threads_(threads < 1 ? 1 : threads) {}
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int threads() const { return threads_; }
+
+  // Calls task(0), ..., task(count - 1), each once, and returns when all are done.
+  void run(Index count, const std::function<void(Index)>& task);
+
+ private:
+  void start();
+  void work();
+  void drain();
+
+  int threads_;
+  long process_ = 0;  // a forked child has none of these threads: it runs its jobs alone
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable finished_;
+  const std::function<void(Index)>* task_ = nullptr;
+  Index count_ = 0;
+  std::atomic<Index> next_{0};
+  int busy_ = 0;
+  bool stopping_ = false;
+  std::uint64_t job_ = 0;
+};
+
+}  // namespace henderson

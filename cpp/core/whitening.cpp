@@ -1,0 +1,239 @@
+#include "core/whitening.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace henderson {
+
+namespace {
+
+constexpr Index chunk_rows = 512;      // fits the first-level cache with a dozen columns
+constexpr Index slab_chunks = 32;      // rows of one task: fixed, so that sums do not depend on the number of threads
+constexpr double aliased = 1e-7;       // R's lm: a column with less than this part of its own is dropped
+constexpr double few_digits = 1e-3;    // smaller pivots are recomputed from mapped columns
+constexpr double noise = 1e-9;         // below this a column of Z is a copy of the others
+
+struct Sums {
+  Vector first;
+  Matrix second;
+  double weight = 0;
+};
+
+void add_chunk(const std::vector<Column>& columns, const double* weights, const AffineMap* map, const Vector& pilot, Index row,
+               Index rows, Matrix& buffer, Sums& sums) {
+  const Index c = pilot.size();
+  auto block = buffer.topRows(rows);
+  if (map != nullptr) {
+    map->apply(row, block);
+  } else {
+    for (Index j = 0; j < c; ++j) {
+      const double* data = columns[static_cast<std::size_t>(j)].data;
+      if (data == nullptr) block.col(j).setZero();
+      else block.col(j) = Eigen::Map<const Vector>(data + row, rows).array() - pilot[j];
+    }
+  }
+  if (weights == nullptr) {
+    sums.weight += static_cast<double>(rows);
+    for (Index j = 0; j < c; ++j) sums.first[j] += block.col(j).sum();
+  } else {
+    const Eigen::Map<const Vector> w(weights + row, rows);
+    sums.weight += w.sum();
+    for (Index j = 0; j < c; ++j) sums.first[j] += block.col(j).dot(w);
+    for (Index j = 0; j < c; ++j) block.col(j).array() *= w.array().sqrt();
+  }
+  if (c <= 8) {
+    for (Index j = 0; j < c; ++j)
+      for (Index i = j; i < c; ++i) sums.second(i, j) += block.col(i).dot(block.col(j));
+  } else {
+    sums.second.selfadjointView<Eigen::Lower>().rankUpdate(block.transpose());
+  }
+}
+
+// Upper-triangular factor of centred + weight * mean * mean': a semidefinite Cholesky, then Givens rotations for the mean row,
+// so that a mean a billion times the standard deviation loses nothing.
+Matrix moment_factor(const Moments& m) {
+  const Index c = m.mean.size();
+  Matrix r = Matrix::Zero(c, c);
+  for (Index j = 0; j < c; ++j) {
+    const double own = m.centred(j, j);
+    const double left = own - r.col(j).head(j).squaredNorm();
+    if (!(left > 1e-14 * own)) continue;
+    r(j, j) = std::sqrt(left);
+    for (Index i = j + 1; i < c; ++i) r(j, i) = (m.centred(i, j) - r.col(j).head(j).dot(r.col(i).head(j))) / r(j, j);
+  }
+  Vector row = std::sqrt(m.weight) * (m.mean + m.pilot);
+  for (Index j = 0; j < c; ++j) {
+    const double length = std::hypot(r(j, j), row[j]);
+    if (length == 0) continue;
+    const double cosine = r(j, j) / length;
+    const double sine = row[j] / length;
+    for (Index i = j; i < c; ++i) {
+      const double upper = cosine * r(j, i) + sine * row[i];
+      row[i] = cosine * row[i] - sine * r(j, i);
+      r(j, i) = upper;
+    }
+  }
+  return r;
+}
+
+// The length a column's pivot is judged by: its spread, or its size where it is constant.
+double own_length(const Moments& m, Index j) {
+  const double size = std::abs(m.mean[j] + m.pilot[j]) * std::sqrt(m.weight);
+  const double spread = std::sqrt(std::max(m.centred(j, j), 0.0));
+  return spread > 1e-13 * size ? spread : size;
+}
+
+AffineMap make_map(std::vector<Column> columns, Vector pilot, Matrix r) {
+  AffineMap map{std::move(columns), std::move(pilot), {}, {}, std::move(r)};
+  const Index c = map.size();
+  map.s = Matrix::Identity(c, c);
+  map.r.transpose().triangularView<Eigen::Lower>().solveInPlace(map.s);
+  map.k = map.s * map.pilot;
+  return map;
+}
+
+std::vector<Column> pick(const std::vector<Column>& columns, const std::vector<Index>& kept) {
+  std::vector<Column> out;
+  for (const Index j : kept) out.push_back(columns[static_cast<std::size_t>(j)]);
+  return out;
+}
+
+}  // namespace
+
+void AffineMap::apply(Index first, Eigen::Ref<Matrix> out) const {
+  const Index rows = out.rows();
+  if (size() > 6) {
+    Matrix differences(rows, size());
+    for (Index j = 0; j < size(); ++j) {
+      const double* data = columns[static_cast<std::size_t>(j)].data;
+      if (data == nullptr) differences.col(j).setZero();
+      else differences.col(j) = Eigen::Map<const Vector>(data + first, rows).array() - pilot[j];
+    }
+    out.noalias() = differences * s.transpose();
+    out.rowwise() += k.transpose();
+    return;
+  }
+  for (Index j = size() - 1; j >= 0; --j) {
+    auto target = out.col(j).array();
+    target.setConstant(k[j]);
+    for (Index i = 0; i <= j; ++i) {
+      const double* data = columns[static_cast<std::size_t>(i)].data;
+      if (data == nullptr || s(j, i) == 0) continue;
+      target += s(j, i) * (Eigen::Map<const Vector>(data + first, rows).array() - pilot[i]);
+    }
+  }
+}
+
+void AffineMap::apply_row(Index row, double* out) const {
+  for (Index j = 0; j < size(); ++j) {
+    double value = k[j];
+    for (Index i = 0; i <= j; ++i) {
+      const double* data = columns[static_cast<std::size_t>(i)].data;
+      if (data != nullptr) value += s(j, i) * (data[row] - pilot[i]);
+    }
+    out[j] = value;
+  }
+}
+
+Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n, ThreadPool& pool, const AffineMap* map) {
+  const auto c = static_cast<Index>(columns.size());
+  Moments m;
+  m.pilot.resize(c);
+  if (map != nullptr) m.pilot.setZero();
+  else
+    for (Index j = 0; j < c; ++j) m.pilot[j] = columns[static_cast<std::size_t>(j)][0];
+  const Index slab = chunk_rows * slab_chunks;
+  const Index slabs = (n + slab - 1) / slab;
+  std::vector<Sums> sums(static_cast<std::size_t>(slabs), Sums{Vector::Zero(c), Matrix::Zero(c, c), 0.0});
+  pool.run(slabs, [&](Index t) {
+    const Index end = std::min(n, (t + 1) * slab);
+    Matrix buffer(std::min(chunk_rows, n), c);
+    for (Index row = t * slab; row < end; row += chunk_rows)
+      add_chunk(columns, weights, map, m.pilot, row, std::min(chunk_rows, end - row), buffer, sums[static_cast<std::size_t>(t)]);
+  });
+  Sums& total = sums.front();
+  for (std::size_t t = 1; t < sums.size(); ++t) {
+    total.first += sums[t].first;
+    total.second += sums[t].second;
+    total.weight += sums[t].weight;
+  }
+  m.weight = total.weight;
+  m.mean = total.first / total.weight;
+  m.centred = total.second;
+  m.centred.triangularView<Eigen::Lower>() -= total.weight * m.mean * m.mean.transpose();
+  return m;
+}
+
+Moments select_moments(const Moments& all, const std::vector<Column>& named, const std::vector<Column>& columns) {
+  const auto c = static_cast<Index>(columns.size());
+  std::vector<Index> place;
+  for (const Column& column : columns) {
+    const auto found = std::find_if(named.begin(), named.end(), [&](const Column& other) { return other.data == column.data; });
+    place.push_back(found - named.begin());
+  }
+  Moments m{all.weight, Vector(c), Vector(c), Matrix::Zero(c, c)};
+  for (Index j = 0; j < c; ++j) {
+    const Index a = place[static_cast<std::size_t>(j)];
+    m.pilot[j] = all.pilot[a];
+    m.mean[j] = all.mean[a];
+    for (Index i = j; i < c; ++i) {
+      const Index b = place[static_cast<std::size_t>(i)];
+      m.centred(i, j) = all.centred(std::max(a, b), std::min(a, b));
+    }
+  }
+  return m;
+}
+
+Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw, ThreadPool& pool) {
+  const Matrix full = moment_factor(raw);
+  Whitened out;
+  bool mend = false;
+  for (Index j = 0; j < full.rows(); ++j) {
+    const double share = full(j, j) / own_length(raw, j);
+    if (!(std::abs(share) > aliased)) continue;
+    mend = mend || std::abs(share) < few_digits;
+    out.kept.push_back(j);
+  }
+  const auto& kept = out.kept;
+  const auto p = static_cast<Index>(kept.size());
+  Matrix r(p, p);
+  Vector pilot(p);
+  for (Index j = 0; j < p; ++j) {
+    pilot[j] = raw.pilot[kept[static_cast<std::size_t>(j)]];
+    for (Index i = 0; i < p; ++i) r(i, j) = i <= j ? full(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]) : 0;
+  }
+  out.map = make_map(pick(columns, kept), std::move(pilot), std::move(r));
+  for (int pass = 0; mend && pass < 3; ++pass) {
+    const Moments mapped = column_moments(out.map.columns, weights, n, pool, &out.map);
+    const Matrix correction = moment_factor(mapped);
+    if (!(correction.diagonal().cwiseAbs().minCoeff() > 0)) break;
+    mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
+    out.map = make_map(out.map.columns, out.map.pilot, correction.triangularView<Eigen::Upper>() * out.map.r);
+  }
+  return out;
+}
+
+AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw, ThreadPool& pool) {
+  Matrix r = moment_factor(raw);
+  const double scale = std::sqrt(static_cast<double>(n));
+  bool mend = false;
+  for (Index j = 0; j < r.rows(); ++j) {
+    const double length = own_length(raw, j);
+    const double share = length > 0 ? std::abs(r(j, j)) / length : 0.0;
+    if (share < noise) r(j, j) = length > 0 ? length : scale;
+    else mend = mend || share < few_digits;
+  }
+  AffineMap map = make_map(columns, raw.pilot, r / scale);
+  for (int pass = 0; mend && pass < 3; ++pass) {
+    const Moments mapped = column_moments(columns, weights, n, pool, &map);
+    Matrix correction = moment_factor(mapped) / scale;
+    for (Index j = 0; j < correction.rows(); ++j)
+      if (!(std::abs(correction(j, j)) > noise)) correction(j, j) = 1;
+    mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
+    map = make_map(columns, map.pilot, correction.triangularView<Eigen::Upper>() * map.r);
+  }
+  return map;
+}
+
+}  // namespace henderson
