@@ -184,6 +184,10 @@ Vector Problem::moment_theta() const { return theta_of(moment_start(a_)); }
 Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options, const Watch& watch) {
   deviance_.set_reml(reml);
   Objective objective;
+  objective.small_variance.assign(a_.random.size(), 0.0);
+  for (const Group& group : a_.plan.groups)
+    for (const Index term : group.terms)
+      objective.small_variance[static_cast<std::size_t>(term)] = static_cast<double>(group.levels) / static_cast<double>(a_.n);
   objective.value = [&](const RelativeFactor& factor) { return deviance_.value(factor); };
   objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) { deviance_.derivatives(factor, true, out); };
   if (watch)

@@ -198,6 +198,209 @@ RelativeFactor without_negligible(const std::vector<Spectral>& point) {
   return out;
 }
 
+// Entries of symmetric matrices, term after term, in the order of the information.
+Vector entries_of(const std::vector<Matrix>& symmetric) {
+  Index size = 0;
+  for (const Matrix& each : symmetric) size += triangle_size(each.rows());
+  Vector out(size);
+  Index k = 0;
+  for (const Matrix& each : symmetric)
+    for (Index j = 0; j < each.cols(); ++j)
+      for (Index i = j; i < each.rows(); ++i) out[k++] = each(i, j);
+  return out;
+}
+
+std::vector<Matrix> covariances(const std::vector<Spectral>& point) {
+  std::vector<Matrix> out;
+  for (const Spectral& own : point) out.emplace_back(own.u * own.d.cwiseAbs2().asDiagonal() * own.u.transpose());
+  return out;
+}
+
+// Slopes for the entries of Psi: those off the diagonal stand for two.
+Vector slopes_of(const std::vector<Matrix>& g) {
+  Vector out = entries_of(g);
+  Index k = 0;
+  for (const Matrix& each : g)
+    for (Index j = 0; j < each.cols(); ++j)
+      for (Index i = j; i < each.rows(); ++i, ++k)
+        if (i != j) out[k] *= 2;
+  return out;
+}
+
+// R: entries of U M U' from entries of a symmetric M.
+Matrix rotation_of_entries(const Matrix& u) {
+  const Index s = u.rows();
+  Matrix out(triangle_size(s), triangle_size(s));
+  for (Index b = 0; b < s; ++b)
+    for (Index a = b; a < s; ++a)
+      for (Index j = 0; j < s; ++j)
+        for (Index i = j; i < s; ++i)
+          out(triangle_index(i, j, s), triangle_index(a, b, s)) =
+              a == b ? u(i, a) * u(j, a) : u(i, a) * u(j, b) + u(i, b) * u(j, a);
+  return out;
+}
+
+// Second derivatives of tr(G X^2) for symmetric X, by entries.
+Matrix square_curvature(const Matrix& g) {
+  const Index s = g.rows();
+  const Index size = triangle_size(s);
+  Matrix out(size, size);
+  std::vector<Matrix> basis;
+  for (Index j = 0; j < s; ++j)
+    for (Index i = j; i < s; ++i) {
+      basis.emplace_back(Matrix::Zero(s, s));
+      basis.back()(i, j) = basis.back()(j, i) = 1;
+    }
+  for (Index k = 0; k < size; ++k) {
+    const Matrix scaled = g * basis[static_cast<std::size_t>(k)] + basis[static_cast<std::size_t>(k)] * g;
+    for (Index l = 0; l < size; ++l) out(l, k) = scaled.cwiseProduct(basis[static_cast<std::size_t>(l)]).sum();
+  }
+  return out;
+}
+
+// The criterion as a quadratic function of Phi_t = (Psi_t + c_t I)^(1/2): close to lam where the variance is large against c_t,
+// one part in the mean number of rows of a level, and linear in Psi, hence smooth through zero, where it is small.
+class LocalModel {
+ public:
+  LocalModel(const std::vector<Spectral>& point, const Derivatives& at, const std::vector<double>& floor) : floor_(floor) {
+    const Index size = at.information.rows();
+    const Matrix chart = jacobian(point, 1.0);
+    root_ = roots(point);
+    slope_ = chart.transpose() * slopes_of(at.g);
+    hessian_.noalias() = chart.transpose() * at.information * chart;
+    add_curvature(at.g, 1.0, hessian_);
+    derivatives_.information.resize(size, size);
+  }
+
+  [[nodiscard]] double value(const std::vector<Spectral>& point) const {
+    const Vector change = roots(point) - root_;
+    return slope_.dot(change) + 0.5 * change.dot(hessian_ * change);
+  }
+
+  [[nodiscard]] const Derivatives& derivatives(const std::vector<Spectral>& point) {
+    const Matrix inverse = jacobian(point, -1.0);
+    const Vector slope = inverse.transpose() * (slope_ + hessian_ * (roots(point) - root_));
+    derivatives_.g.clear();
+    derivatives_.gradient.clear();
+    Index k = 0;
+    for (const Spectral& own : point) {
+      const Index s = own.u.rows();
+      Matrix g(s, s);
+      for (Index j = 0; j < s; ++j)
+        for (Index i = j; i < s; ++i, ++k) g(i, j) = g(j, i) = (i == j ? 1.0 : 0.5) * slope[k];
+      derivatives_.gradient.emplace_back(2.0 * g * own.u * own.d.asDiagonal());
+      derivatives_.g.push_back(std::move(g));
+    }
+    Matrix straight = hessian_;
+    add_curvature(derivatives_.g, -1.0, straight);
+    derivatives_.information.noalias() = inverse.transpose() * straight * inverse;
+    return derivatives_;
+  }
+
+ private:
+  [[nodiscard]] Vector roots(const std::vector<Spectral>& point) const {
+    std::vector<Matrix> out;
+    for (std::size_t t = 0; t < point.size(); ++t)
+      out.emplace_back(point[t].u * (point[t].d.array().square() + floor_[t]).sqrt().matrix().asDiagonal() * point[t].u.transpose());
+    return entries_of(out);
+  }
+
+  // dPsi/dPhi by entries (power 1), or its inverse (power -1): in the frame of U it is diagonal, phi_i + phi_j.
+  [[nodiscard]] Matrix jacobian(const std::vector<Spectral>& point, double power) const {
+    Index size = 0;
+    for (const Spectral& own : point) size += triangle_size(own.d.size());
+    Matrix out = Matrix::Zero(size, size);
+    Index base = 0;
+    for (std::size_t t = 0; t < point.size(); ++t) {
+      const Index s = point[t].d.size();
+      const Index own = triangle_size(s);
+      const Vector phi = (point[t].d.array().square() + floor_[t]).sqrt();
+      Vector scale(own);
+      Index k = 0;
+      for (Index j = 0; j < s; ++j)
+        for (Index i = j; i < s; ++i) scale[k++] = std::pow(phi[i] + phi[j], power);
+      out.block(base, base, own, own) =
+          rotation_of_entries(point[t].u) * scale.asDiagonal() * rotation_of_entries(point[t].u.transpose());
+      base += own;
+    }
+    return out;
+  }
+
+  static void add_curvature(const std::vector<Matrix>& g, double sign, Matrix& hessian) {
+    Index base = 0;
+    for (const Matrix& own : g) {
+      const Index size = triangle_size(own.rows());
+      hessian.block(base, base, size, size) += sign * square_curvature(own);
+      base += size;
+    }
+  }
+
+  const std::vector<double>& floor_;
+  Vector root_, slope_;
+  Matrix hessian_;
+  Derivatives derivatives_;
+};
+
+// Distance between relative factors, rotations aside (orthogonal Procrustes).
+double distance(const std::vector<Spectral>& a, const std::vector<Spectral>& b) {
+  double sum = 0;
+  for (std::size_t t = 0; t < a.size(); ++t) {
+    const Matrix cross = (a[t].u * a[t].d.asDiagonal()).transpose() * (b[t].u * b[t].d.asDiagonal());
+    const double nuclear = cross.rows() == 1 ? std::abs(cross(0, 0)) : Eigen::JacobiSVD<Matrix>(cross).singularValues().sum();
+    sum += std::max(0.0, a[t].d.squaredNorm() + b[t].d.squaredNorm() - 2 * nuclear);
+  }
+  return std::sqrt(sum);
+}
+
+struct Proposal {
+  std::vector<Spectral> point;
+  double decrease = 0;
+  double length = 0;
+};
+
+// Minimises the quadratic in Psi within the radius by the same iteration, on the model instead of the data.
+Proposal minimise_model(const std::vector<Spectral>& start, const std::vector<Direction>& basis, const Step& first, LocalModel& model,
+                        double radius) {
+  Proposal out{decompose(moved(start, basis, first.step)), 0, first.step.norm()};
+  double value = model.value(out.point);
+  double reach = radius;
+  for (int pass = 0; pass < 30; ++pass) {
+    const std::vector<Direction> here = tangent_basis(out.point);
+    const Step step = solve_model(quadratic_model(out.point, here, model.derivatives(out.point)), reach);
+    if (!(step.decrease > 1e-6 * std::abs(value))) break;
+    std::vector<Spectral> next = decompose(moved(out.point, here, step.step));
+    const double next_value = model.value(next);
+    const double next_length = distance(start, next);
+    if (!(next_value < value) || next_length > radius) {
+      reach = 0.25 * step.step.norm();
+      if (reach < 1e-3 * radius) break;
+      continue;
+    }
+    out.point = std::move(next);
+    out.length = next_length;
+    value = next_value;
+  }
+  out.decrease = -value;
+  return out;
+}
+
+// What the average information leaves out of the Hessian, learnt from the gradients at successive points (symmetric rank one).
+class SecantCorrection {
+ public:
+  void learn(const Vector& step, const Vector& change, const Matrix& information) {
+    if (correction_.size() == 0) correction_ = Matrix::Zero(step.size(), step.size());
+    const Vector rest = change - (information + correction_) * step;
+    const double along = rest.dot(step);
+    if (std::abs(along) > 1e-6 * rest.norm() * step.norm()) correction_ += rest * rest.transpose() / along;
+  }
+  [[nodiscard]] Matrix add_to(const Matrix& information) const {
+    return correction_.size() == 0 ? information : Matrix(information + correction_);
+  }
+
+ private:
+  Matrix correction_;
+};
+
 }  // namespace
 
 Optimum minimise(const Objective& objective, const RelativeFactor& start, const TrustRegionOptions& options) {
@@ -219,6 +422,10 @@ Optimum minimise(const Objective& objective, const RelativeFactor& start, const 
   if (!std::isfinite(out.value)) return out;
 
   Derivatives at;
+  SecantCorrection secant;
+  Matrix information;
+  Vector last_slope, last_entries;
+  Matrix last_information;
   double radius = std::max(1.0, 2 * size_of(point));
   bool fresh = true;  // derivatives are wanted at a new point
   Model model;
@@ -226,6 +433,13 @@ Optimum minimise(const Objective& objective, const RelativeFactor& start, const 
   while (true) {
     if (fresh) {
       objective.derivatives(out.factor, at);
+      const Vector slope = slopes_of(at.g), entries = entries_of(covariances(point));
+      if (last_slope.size() > 0 && out.decrement < 1)
+        secant.learn(entries - last_entries, slope - last_slope, 0.5 * (at.information + last_information));
+      last_slope = slope;
+      last_entries = entries;
+      last_information = at.information;
+      at.information = secant.add_to(at.information);
       basis = tangent_basis(point);
       model = quadratic_model(point, basis, at);
       ++out.iterations;
@@ -244,35 +458,35 @@ Optimum minimise(const Objective& objective, const RelativeFactor& start, const 
       out.status = Status::evaluation_limit;
       break;
     }
-    std::vector<Spectral> trial_point = decompose(moved(point, basis, step.step));
-    RelativeFactor trial = compose(trial_point);
+    LocalModel local(point, at, objective.small_variance);
+    Proposal trial = minimise_model(point, basis, step, local, radius);
     if (is_last) {
       out.status = Status::converged;
-      trial = without_negligible(trial_point);
-      const double value = evaluate(trial, step.decrement, radius);
+      RelativeFactor last = without_negligible(trial.point);
+      const double value = evaluate(last, step.decrement, radius);
       if (value <= out.value + noise) {
-        out.factor = std::move(trial);
+        out.factor = std::move(last);
         out.value = value;
       }
       break;
     }
-    const double value = evaluate(trial, step.decrement, radius);
+    RelativeFactor trial_factor = compose(trial.point);
+    const double value = evaluate(trial_factor, step.decrement, radius);
     const double actual = out.value - value;
-    const bool in_noise = step.decrease < 50 * noise;
-    const double ratio = in_noise && actual > -100 * noise ? 1.0 : actual / step.decrease;
-    const double length = step.step.norm();
+    const bool in_noise = trial.decrease < 50 * noise;
+    const double ratio = in_noise && actual > -100 * noise ? 1.0 : actual / trial.decrease;
     if (!(ratio > 1e-4)) {
-      radius = 0.25 * std::min(radius, length);
+      radius = 0.25 * std::min(radius, trial.length);
       if (radius < 1e-14 * (1 + size_of(point))) {
         out.status = Status::no_progress;
         break;
       }
       continue;
     }
-    if (ratio < 0.25) radius = 0.5 * length;
-    else if (ratio > 0.7 && length > 0.8 * radius) radius = 3 * length;
-    point = std::move(trial_point);
-    out.factor = std::move(trial);
+    if (ratio < 0.25) radius = 0.5 * trial.length;
+    else if (ratio > 0.7 && trial.length > 0.8 * radius) radius = 3 * trial.length;
+    point = std::move(trial.point);
+    out.factor = std::move(trial_factor);
     out.value = value;
     fresh = true;
   }

@@ -42,6 +42,7 @@ struct Optimum {
 };
 
 struct Objective {
+  std::vector<double> small_variance;  // per term: one over the mean information of a level, the scale below which lam is small
   std::function<double(const RelativeFactor&)> value;
   std::function<void(const RelativeFactor&, Derivatives&)> derivatives;
   std::function<bool(const Iteration&, int evaluation)> stop;  // called after each accepted point; may be empty
