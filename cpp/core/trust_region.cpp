@@ -367,7 +367,7 @@ Proposal minimise_model(const std::vector<Spectral>& start, const std::vector<Di
   for (int pass = 0; pass < 30; ++pass) {
     const std::vector<Direction> here = tangent_basis(out.point);
     const Step step = solve_model(quadratic_model(out.point, here, model.derivatives(out.point)), reach);
-    if (!(step.decrease > 1e-6 * std::abs(value))) break;
+    if (!(step.decrease > 1e-3 * std::abs(value))) break;
     std::vector<Spectral> next = decompose(moved(out.point, here, step.step));
     const double next_value = model.value(next);
     const double next_length = distance(start, next);
@@ -392,6 +392,12 @@ class SecantCorrection {
     const Vector rest = change - (information + correction_) * step;
     const double along = rest.dot(step);
     if (std::abs(along) > 1e-6 * rest.norm() * step.norm()) correction_ += rest * rest.transpose() / along;
+  }
+  // False where there was nothing to forget.
+  bool forget() {
+    const bool had = correction_.size() > 0;
+    correction_.resize(0, 0);
+    return had;
   }
   [[nodiscard]] Matrix add_to(const Matrix& information) const {
     return correction_.size() == 0 ? information : Matrix(information + correction_);
@@ -476,6 +482,11 @@ Optimum minimise(const Objective& objective, const RelativeFactor& start, const 
     const bool in_noise = trial.decrease < 50 * noise;
     const double ratio = in_noise && actual > -100 * noise ? 1.0 : actual / trial.decrease;
     if (!(ratio > 1e-4)) {
+      if (secant.forget()) {
+        at.information = last_information;
+        model = quadratic_model(point, basis, at);
+        continue;
+      }
       radius = 0.25 * std::min(radius, trial.length);
       if (radius < 1e-14 * (1 + size_of(point))) {
         out.status = Status::no_progress;
