@@ -1,23 +1,24 @@
-// Trust-region Newton on the relative factors.
+// Trust-region Newton on the relative factors; knows only callables.
 //
-// Each lam_t is kept as U D (rotations from the right are free). Steps are taken in the tangent directions that are orthogonal
-// to those rotations, an orthonormal basis of s(s+1)/2 square matrices per term:
-//   U E_ii,    U (d_j E_ij + d_i E_ji) / rho,   rho^2 = d_i^2 + d_j^2      with  dPsi = U rho (E_ij + E_ji) U'
-// Nothing is bounded: zero variances are interior points of this parametrisation. H is the average information plus the exact
-// curvature of lam -> lam lam'; the step is found from its eigendecomposition. Values first, derivatives at accepted points.
+//   linearise   derivatives at the accepted point, H = average information + what earlier gradients taught + curvature of lam lam'
+//   propose     minimise the local model within the radius
+//   judge       value of the criterion there: accept, or shrink
+//   certify     gradient zero on the face, curvature off it not negative
+// Values first, derivatives only at accepted points. A point where the criterion does not exist is a rejected step.
 #pragma once
 
 #include <functional>
 #include <vector>
 
-#include "core/profiled_deviance.hpp"
+#include "core/spectral_factor.hpp"
 
 namespace henderson {
 
 enum class Status { converged, stopped, evaluation_limit, no_progress };
 
 struct TrustRegionOptions {
-  double tolerance = 1e-10;    // Newton decrement g'H^-1g / 2, in units of the criterion
+  double tolerance = 1e-10;   // Newton decrement g'H^-1g / 2, in units of the criterion
+  double polish = 1e-10;      // further Newton steps are taken down to this decrement: digits of theta that the criterion cannot see
   int max_evaluations = 200;
 };
 
@@ -36,16 +37,16 @@ struct Optimum {
   Status status = Status::no_progress;
   double decrement = 0;
   double gradient_norm = 0;
-  double curvature = 0;             // smallest eigenvalue of G over the null spaces of lam lam'; NaN where there is none
-  std::vector<Index> ranks;         // of lam_t
-  std::vector<Iteration> trace;     // one entry per evaluation
+  double curvature = 0;          // smallest eigenvalue of G over the null spaces of lam lam'; NaN where there is none
+  std::vector<Index> ranks;      // of lam_t
+  std::vector<Iteration> trace;  // one entry per evaluation
 };
 
 struct Objective {
   std::vector<double> small_variance;  // per term: one over the mean information of a level, the scale below which lam is small
   std::function<double(const RelativeFactor&)> value;
-  std::function<void(const RelativeFactor&, Derivatives&)> derivatives;
-  std::function<bool(const Iteration&, int evaluation)> stop;  // called after each accepted point; may be empty
+  std::function<void(const RelativeFactor&, Derivatives&)> derivatives;      // at the factor of the last value
+  std::function<bool(const Iteration&, int evaluation)> stop;                // called at each accepted point; may be empty
 };
 
 [[nodiscard]] Optimum minimise(const Objective& objective, const RelativeFactor& start, const TrustRegionOptions& options);
