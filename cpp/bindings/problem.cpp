@@ -136,20 +136,27 @@ class Watcher {
  public:
   explicit Watcher(py::object callback) : callback_(std::move(callback)) {}
 
-  bool operator()(const Vector& theta, double criterion, int evaluation, double decrement) {
+  bool operator()(const Iteration& at, int evaluation, const TermRoots& roots) {
     const auto now = std::chrono::steady_clock::now();
     if (callback_.is_none() && now - looked_ < std::chrono::milliseconds(20)) return false;
     looked_ = now;
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (callback_.is_none()) return false;
-    return py::cast<bool>(py::bool_(callback_(to_numpy(theta), criterion, evaluation, decrement)));
+    return py::cast<bool>(py::bool_(callback_(to_numpy(canonical_theta(at.factor, roots)), at.value, evaluation, at.decrement)));
   }
 
  private:
   py::object callback_;
   std::chrono::steady_clock::time_point looked_ = std::chrono::steady_clock::now();
 };
+
+TrustRegionOptions options_of(double tolerance, int max_evaluations) {
+  TrustRegionOptions options;
+  options.tolerance = tolerance;
+  options.max_evaluations = max_evaluations;
+  return options;
+}
 
 BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DoubleArray>& start, double tolerance, int max_evaluations,
                  const py::object& callback) {
@@ -158,10 +165,10 @@ BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DoubleArr
   Watcher watcher(callback);
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
-  const Optimum optimum = problem.core().fit(
-      reml, from, {tolerance, max_evaluations},
-      [&](const Vector& theta, double criterion, int evaluation, double decrement) { return watcher(theta, criterion, evaluation, decrement); });
-  return bind_optimum(optimum, problem.core());
+  const auto roots = problem.core().roots();
+  Optimum optimum = problem.core().fit(reml, from, options_of(tolerance, max_evaluations),
+                                       [&](const Iteration& at, int evaluation) { return watcher(at, evaluation, *roots); });
+  return {std::move(optimum), roots};
 }
 
 BoundSolution solve(BoundProblem& problem, const DoubleArray& theta, bool reml) {
@@ -212,7 +219,7 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
       for (Index r = task * block; r < std::min(count, (task + 1) * block); ++r) {
         with.y = values + r * with.n;
         own.set_response(with);
-        const Optimum optimum = own.fit(reml, from, {tolerance, max_evaluations}, nullptr);
+        const Optimum optimum = own.fit(reml, from, options_of(tolerance, max_evaluations), nullptr);
         const auto at = static_cast<std::size_t>(r);
         theta.col(r) = own.theta_of(optimum.factor);
         const std::optional<Solution> solution = own.solve(theta.col(r), reml);

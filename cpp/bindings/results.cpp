@@ -19,13 +19,6 @@ const char* sentence(Status status) {
   return "no progress";
 }
 
-BoundOptimum bind_optimum(const Optimum& optimum, const Problem& problem) {
-  BoundOptimum out{problem.theta_of(optimum.factor), optimum.value,         optimum.evaluations, optimum.iterations, optimum.status,
-                   optimum.decrement,                optimum.gradient_norm, optimum.curvature,   optimum.ranks,      {}};
-  for (const Iteration& step : optimum.trace) out.trace.push_back({problem.theta_of(step.factor), step.value, step.decrement, step.radius});
-  return out;
-}
-
 namespace {
 
 py::list per_term(const std::vector<Matrix>& values) {
@@ -50,18 +43,19 @@ void register_results(py::module_& m) {
       .def_property_readonly("log_det_rx", [](const BoundSolution& s) { return s.solution.log_det_root; });
 
   py::class_<BoundOptimum>(m, "Optimum")
-      .def_property_readonly("theta", [](const BoundOptimum& o) { return to_numpy(o.theta); })
-      .def_readonly("criterion", &BoundOptimum::criterion)
-      .def_readonly("evaluations", &BoundOptimum::evaluations)
-      .def_readonly("iterations", &BoundOptimum::iterations)
-      .def_property_readonly("status", [](const BoundOptimum& o) { return sentence(o.status); })
-      .def_readonly("decrement", &BoundOptimum::decrement)
-      .def_readonly("gradient_norm", &BoundOptimum::gradient_norm)
-      .def_readonly("curvature", &BoundOptimum::curvature)
-      .def_readonly("ranks", &BoundOptimum::ranks)
+      .def_property_readonly("theta", [](const BoundOptimum& o) { return to_numpy(canonical_theta(o.optimum.factor, *o.roots)); })
+      .def_property_readonly("criterion", [](const BoundOptimum& o) { return o.optimum.value; })
+      .def_property_readonly("evaluations", [](const BoundOptimum& o) { return o.optimum.evaluations; })
+      .def_property_readonly("iterations", [](const BoundOptimum& o) { return o.optimum.iterations; })
+      .def_property_readonly("status", [](const BoundOptimum& o) { return sentence(o.optimum.status); })
+      .def_property_readonly("decrement", [](const BoundOptimum& o) { return o.optimum.decrement; })
+      .def_property_readonly("gradient_norm", [](const BoundOptimum& o) { return o.optimum.gradient_norm; })
+      .def_property_readonly("curvature", [](const BoundOptimum& o) { return o.optimum.curvature; })
+      .def_property_readonly("ranks", [](const BoundOptimum& o) { return o.optimum.ranks; })
       .def_property_readonly("trace", [](const BoundOptimum& o) {
         py::list out;
-        for (const BoundStep& step : o.trace) out.append(py::make_tuple(to_numpy(step.theta), step.criterion, step.decrement, step.radius));
+        for (const Iteration& step : o.optimum.trace)
+          out.append(py::make_tuple(to_numpy(canonical_theta(step.factor, *o.roots)), step.value, step.decrement, step.radius));
         return out;
       });
 }

@@ -1,6 +1,7 @@
 #include "core/blocked_cholesky.hpp"
 
 #include <Eigen/Cholesky>
+#include <Eigen/SVD>
 #include <cmath>
 
 #include "core/node_blocks.hpp"
@@ -124,8 +125,23 @@ Matrix BlockedCholesky::schur_times(const Matrix& x) const { return symmetric_ti
 void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) const {
   solution = solved_;
   solve_upper(a_.plan.trailing, l_.data(), solution);
+  const Matrix spherical = solution;  // Lam'F, whatever the size of Lam
   multiply_nodes(a_.plan, lambda_, Side::plain, solution);
   residual = reduced_ - schur_times(solution);
+  std::vector<Matrix> inverse(lambda_.size());  // where Lam is large the difference cancels: F = Lam^-T (Lam'F)
+  for (std::size_t g = 1; g < lambda_.size(); ++g) {
+    const Eigen::JacobiSVD<Matrix> svd(lambda_[g], Eigen::ComputeFullU | Eigen::ComputeFullV);
+    const double least = svd.singularValues()[lambda_[g].rows() - 1];
+    if (static_cast<double>(a_.n) * least * least > static_cast<double>(a_.plan.groups[g].levels))
+      inverse[g] = svd.matrixU() * svd.singularValues().cwiseInverse().asDiagonal() * svd.matrixV().transpose();
+  }
+  Index row = 0;
+  for (const Code group : a_.plan.group_of_rank) {
+    const Index s = a_.plan.groups[static_cast<std::size_t>(group)].effects;
+    const Matrix& own = inverse[static_cast<std::size_t>(group)];
+    if (own.size() > 0) residual.middleRows(row, s).noalias() = own * spherical.middleRows(row, s);
+    row += s;
+  }
 }
 
 void BlockedCholesky::trailing_inverse(Vector& values, std::vector<Matrix>& c_lambda) {

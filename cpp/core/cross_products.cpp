@@ -34,7 +34,7 @@ void residual_chunk(const CrossProducts& a, const ModelData& data, const Residua
   }
 }
 
-// c = Q'W y / (Q'W Q), with Q'WQ = I up to rounding; any c near it will do, r is formed with the same one.
+// c = Q'Wy / n, with Q'WQ = n I up to rounding; any c near it will do, r is formed with the same one.
 Vector least_squares(const AffineMap& map, const double* weights, const double* y, Index n, ThreadPool& pool) {
   constexpr Index slab = chunk_rows * 32;
   const Index slabs = (n + slab - 1) / slab;
@@ -53,7 +53,7 @@ Vector least_squares(const AffineMap& map, const double* weights, const double* 
   });
   Vector total = Vector::Zero(p);
   for (Index t = 0; t < slabs; ++t) total += sums.col(t);
-  return total;
+  return total / static_cast<double>(n);
 }
 
 struct RowBuffers {

@@ -3,8 +3,8 @@
 // Per level, with A = Z_j'WZ_j, lam the relative factor and v the right-hand sides of that level:
 //   lam'A lam + I = l l'      H = l^-1 lam'      W = H'H = lam (l l')^-1 lam'
 //   value:        sum of log|l|^2,  corner -= (H v)'(H v)
-//   derivatives:  F = v - A W v = Z_j'V^-1[X y]   (v less what the trailing block explains)
-//                 C = N A - N G N' = [Z'V^-1 Z]_jj,   C lam = (A - N G) lam (l l')^-1,   N = I - A W,   G = a T a'
+//   derivatives:  N = I - A W,   F = N v = Z_j'V^-1[X y]   (v less what the trailing block explains)
+//                 C = N A - N G N' = [Z'V^-1 Z]_jj,   C lam = (A - N G) lam (l l')^-1,   G = a T a'
 // where T is the trailing block's share of the inverse and a the level's coupling to it. Both forms are regular at singular lam.
 #pragma once
 
@@ -18,6 +18,13 @@ struct LeadingShape {
   Index effects = 0;  // s
   Index columns = 0;  // right-hand sides: p + 1, the response last
 };
+
+// Levels are shared out in chunks of this many batches: fixed, so that sums do not depend on the number of threads.
+inline constexpr Index leading_chunk_batches = 256;
+
+[[nodiscard]] inline Index leading_chunks(const LeadingShape& shape) {
+  return (lane_batches(shape.levels) + leading_chunk_batches - 1) / leading_chunk_batches;
+}
 
 // All pointers are to lanes: [batch][entry][lane_width].
 struct LeadingFactor {

@@ -19,6 +19,7 @@ struct Moment {
   Matrix mixed;                      // (S, S): sum_jm A_jm (F_j . F_m) / A_j
   std::vector<Matrix> weighted, plain;  // per effect (p, p): sum F_j'F_j / A_j and sum F_j'F_j
   Vector levels;
+  double share = 0;                     // 1 / n: Q'Q = n I
 };
 
 // One level of one group: its block of A, and [F | z'r].
@@ -28,17 +29,17 @@ void add_level(Moment& m, Index at, const Eigen::Ref<const Matrix>& block, const
     const double own = block(e, e);
     if (!(own > 0)) continue;
     const auto f = right.row(e).head(p);
-    const double removed = f.squaredNorm();
+    const double removed = m.share * f.squaredNorm();
     m.form[at + e] += right(e, p) * right(e, p) / own;
     m.noise[at + e] += 1 - removed / own;
     m.spread[at + e] += own - removed;
     m.size[at + e] += own;
     m.levels[at + e] += 1;
-    m.weighted[static_cast<std::size_t>(at + e)].noalias() += f.transpose() * f / own;
-    m.plain[static_cast<std::size_t>(at + e)].noalias() += f.transpose() * f;
+    m.weighted[static_cast<std::size_t>(at + e)].noalias() += (m.share / own) * f.transpose() * f;
+    m.plain[static_cast<std::size_t>(at + e)].noalias() += m.share * f.transpose() * f;
     for (Index b = 0; b < block.cols(); ++b) {
       m.squares(at + e, at + b) += block(e, b) * block(e, b) / own;
-      m.mixed(at + e, at + b) += block(e, b) * f.dot(right.row(b).head(p)) / own;
+      m.mixed(at + e, at + b) += m.share * block(e, b) * f.dot(right.row(b).head(p)) / own;
     }
   }
 }
@@ -47,11 +48,11 @@ void add_level(Moment& m, Index at, const Eigen::Ref<const Matrix>& block, const
 void add_pair(Moment& m, Index a, Index b, double own_a, double own_b, double value, double product) {
   if (own_a > 0) {
     m.squares(a, b) += value * value / own_a;
-    m.mixed(a, b) += value * product / own_a;
+    m.mixed(a, b) += m.share * value * product / own_a;
   }
   if (own_b > 0) {
     m.squares(b, a) += value * value / own_b;
-    m.mixed(b, a) += value * product / own_b;
+    m.mixed(b, a) += m.share * value * product / own_b;
   }
 }
 
@@ -173,7 +174,7 @@ RelativeFactor moment_start(const CrossProducts& a) {
   const Index size = start.back();
   const std::vector<Matrix> none(static_cast<std::size_t>(size), Matrix::Zero(a.p, a.p));
   Moment m{Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Matrix::Zero(size, size),
-           Matrix::Zero(size, size), none, none, Vector::Zero(size)};
+           Matrix::Zero(size, size), none, none, Vector::Zero(size), 1 / static_cast<double>(a.n)};
   TrailingView view;
   if (a.plan.has_trailing()) {
     view = view_trailing(a, start);

@@ -17,18 +17,24 @@ Matrix user_modes(const Matrix& stacked, Index first, const AffineMap& map) {
   return out;
 }
 
+std::shared_ptr<const TermRoots> term_roots(const CrossProducts& a) {
+  TermRoots roots;
+  for (const AffineMap& map : a.random) roots.push_back(map.r);
+  return std::make_shared<const TermRoots>(std::move(roots));
+}
+
 }  // namespace
 
 Problem::Problem(const ModelData& data, int threads)
-    : pool_(threads), a_(build_cross_products(data, pool_)), deviance_(a_, pool_) {}
+    : pool_(threads), a_(build_cross_products(data, pool_)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
 
 double Problem::criterion(const Vector& theta, bool reml) {
   deviance_.set_reml(reml);
-  return deviance_.value(whitened_factor(theta, a_.random));
+  return deviance_.value(whitened_factor(theta, *roots_));
 }
 
 double Problem::gradient(const Vector& theta, bool reml, Vector& out) {
-  const RelativeFactor factor = whitened_factor(theta, a_.random);
+  const RelativeFactor factor = whitened_factor(theta, *roots_);
   deviance_.set_reml(reml);
   const double value = deviance_.value(factor);
   out.setConstant(theta_size(), std::numeric_limits<double>::quiet_NaN());
@@ -109,7 +115,7 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
         }
       }
     }
-    const RelativeFactor factor = whitened_factor(theta, a_.random);
+    const RelativeFactor factor = whitened_factor(theta, *roots_);
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
       out.b[t] = user_modes(b, group.first[k], a_.random[t]);
@@ -190,11 +196,8 @@ Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustR
       objective.small_variance[static_cast<std::size_t>(term)] = static_cast<double>(group.levels) / static_cast<double>(a_.n);
   objective.value = [&](const RelativeFactor& factor) { return deviance_.value(factor); };
   objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) { deviance_.derivatives(factor, true, out); };
-  if (watch)
-    objective.stop = [&](const Iteration& at, int evaluation) {
-      return watch(theta_of(at.factor), at.value, evaluation, at.decrement);
-    };
-  return minimise(objective, start ? whitened_factor(*start, a_.random) : moment_start(a_), options);
+  objective.stop = watch;
+  return minimise(objective, start ? whitened_factor(*start, *roots_) : moment_start(a_), options);
 }
 
 void Problem::set_response(const ModelData& data) { replace_response(a_, data, pool_); }

@@ -22,11 +22,12 @@ class Problem {
  public:
   Problem(const ModelData& data, int threads);
   // A second workspace for the same design, without threads of its own.
-  Problem(const Problem& other) : pool_(1), a_(other.a_), deviance_(a_, pool_) {}
+  Problem(const Problem& other) : pool_(1), a_(other.a_), roots_(other.roots_), deviance_(a_, pool_) {}
   Problem& operator=(const Problem&) = delete;
 
   [[nodiscard]] const CrossProducts& cross_products() const { return a_; }
-  [[nodiscard]] Index theta_size() const { return henderson::theta_size(a_.random); }
+  [[nodiscard]] const std::shared_ptr<const TermRoots>& roots() const { return roots_; }
+  [[nodiscard]] Index theta_size() const { return henderson::theta_size(*roots_); }
 
   [[nodiscard]] double criterion(const Vector& theta, bool reml);
   // df/dtheta in lme4's theta; the criterion itself is returned.
@@ -36,11 +37,12 @@ class Problem {
   // Per term (levels, s * s), column-major blocks: Var(b_j | y) given beta and theta.
   [[nodiscard]] std::vector<Matrix> conditional_variances(const Vector& theta, bool reml);
 
-  using Watch = std::function<bool(const Vector& theta, double criterion, int evaluation, double decrement)>;
+  // Called between iterations; true stops the fit.
+  using Watch = std::function<bool(const Iteration& at, int evaluation)>;
   [[nodiscard]] Optimum fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options, const Watch& watch);
   // Starting values by the method of moments.
   [[nodiscard]] Vector moment_theta() const;
-  [[nodiscard]] Vector theta_of(const RelativeFactor& factor) const { return canonical_theta(factor, a_.random); }
+  [[nodiscard]] Vector theta_of(const RelativeFactor& factor) const { return canonical_theta(factor, *roots_); }
 
   // The same design with another response.
   void set_response(const ModelData& data);
@@ -48,6 +50,7 @@ class Problem {
  private:
   ThreadPool pool_;
   CrossProducts a_;
+  std::shared_ptr<const TermRoots> roots_;
   ProfiledDeviance deviance_;
 };
 

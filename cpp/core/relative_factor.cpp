@@ -4,20 +4,20 @@
 
 namespace henderson {
 
-Index theta_size(const std::vector<AffineMap>& terms) {
+Index theta_size(const TermRoots& roots) {
   Index size = 0;
-  for (const AffineMap& term : terms) size += triangle_size(term.size());
+  for (const Matrix& root : roots) size += triangle_size(root.rows());
   return size;
 }
 
-RelativeFactor whitened_factor(const Vector& theta, const std::vector<AffineMap>& terms) {
+RelativeFactor whitened_factor(const Vector& theta, const TermRoots& roots) {
   RelativeFactor out;
   Index k = 0;
-  for (const AffineMap& term : terms) {
-    Matrix lambda = Matrix::Zero(term.size(), term.size());
-    for (Index j = 0; j < term.size(); ++j)
-      for (Index i = j; i < term.size(); ++i) lambda(i, j) = theta[k++];
-    out.lambda.emplace_back(term.r.triangularView<Eigen::Upper>() * lambda);
+  for (const Matrix& root : roots) {
+    Matrix lambda = Matrix::Zero(root.rows(), root.rows());
+    for (Index j = 0; j < root.rows(); ++j)
+      for (Index i = j; i < root.rows(); ++i) lambda(i, j) = theta[k++];
+    out.lambda.emplace_back(root.triangularView<Eigen::Upper>() * lambda);
   }
   return out;
 }
@@ -31,11 +31,11 @@ Matrix lower_triangle(const Matrix& lambda) {
   return lower;
 }
 
-Vector canonical_theta(const RelativeFactor& factor, const std::vector<AffineMap>& terms) {
-  Vector theta(theta_size(terms));
+Vector canonical_theta(const RelativeFactor& factor, const TermRoots& roots) {
+  Vector theta(theta_size(roots));
   Index k = 0;
-  for (std::size_t t = 0; t < terms.size(); ++t) {
-    const Matrix lower = lower_triangle(terms[t].r.triangularView<Eigen::Upper>().solve(factor.lambda[t]));
+  for (std::size_t t = 0; t < roots.size(); ++t) {
+    const Matrix lower = lower_triangle(roots[t].triangularView<Eigen::Upper>().solve(factor.lambda[t]));
     for (Index j = 0; j < lower.cols(); ++j)
       for (Index i = j; i < lower.rows(); ++i) theta[k++] = lower(i, j);
   }

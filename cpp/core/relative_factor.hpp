@@ -15,10 +15,13 @@ struct RelativeFactor {
   std::vector<Matrix> lambda;  // per term (s, s)
 };
 
-[[nodiscard]] Index theta_size(const std::vector<AffineMap>& terms);
-[[nodiscard]] RelativeFactor whitened_factor(const Vector& theta, const std::vector<AffineMap>& terms);
+// The T_t of all terms, (s, s) upper triangles.
+using TermRoots = std::vector<Matrix>;
+
+[[nodiscard]] Index theta_size(const TermRoots& roots);
+[[nodiscard]] RelativeFactor whitened_factor(const Vector& theta, const TermRoots& roots);
 // The canonical theta of a whitened factor: the lower triangle with diagonal >= 0.
-[[nodiscard]] Vector canonical_theta(const RelativeFactor& factor, const std::vector<AffineMap>& terms);
+[[nodiscard]] Vector canonical_theta(const RelativeFactor& factor, const TermRoots& roots);
 // Lower triangle with diagonal >= 0 and the same lam lam'.
 [[nodiscard]] Matrix lower_triangle(const Matrix& lambda);
 

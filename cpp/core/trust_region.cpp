@@ -130,6 +130,10 @@ class Minimiser {
       Step step;
       do {
         step = minimise_quadratic(model_, radius_);
+        if (!step.is_convex() && secant_.forget()) {
+          rebuild();
+          step = minimise_quadratic(model_, radius_);
+        }
         out_.decrement = step.decrement;
         out_.gradient_norm = model_.gradient.norm();
         if (ends(step)) {
@@ -184,9 +188,6 @@ class Minimiser {
     }
     if (step.decrement < options_.tolerance && step.is_convex()) {
       out_.status = Status::converged;
-      const bool stalls = step.decrement > 0.1 * last_decrement_;
-      last_decrement_ = step.decrement;
-      if (step.decrement > options_.polish && !stalls && out_.evaluations < options_.max_evaluations) return false;
       finish(step);
       return true;
     }
@@ -205,10 +206,19 @@ class Minimiser {
     out_.value = value;
   }
 
+  // Far from every zero variance a short step of the quadratic is the local model's own.
+  Proposal propose(const Step& step) {
+    double smallest = std::numeric_limits<double>::infinity();
+    for (const SpectralTerm& term : point_) smallest = std::min(smallest, term.d.minCoeff());
+    const double length = step.step.norm();
+    if (length < 0.05 * smallest) return {moved(point_, basis_, step.step), step.decrease, length};
+    LocalModel local(point_, at_, at_.information, objective_.small_variance);
+    return minimise_model(point_, basis_, step, local, radius_);
+  }
+
   // Tries a step; false where it is rejected.
   bool advance(const Step& step) {
-    LocalModel local(point_, at_, at_.information, objective_.small_variance);
-    Proposal trial = minimise_model(point_, basis_, step, local, radius_);
+    Proposal trial = propose(step);
     RelativeFactor factor = compose(trial.point);
     const double value = evaluate(factor, step.decrement);
     const double actual = out_.value - value;
@@ -251,7 +261,6 @@ class Minimiser {
   std::vector<Direction> basis_;
   QuadraticModel model_;
   double radius_ = 0;
-  double last_decrement_ = std::numeric_limits<double>::infinity();
 };
 
 }  // namespace

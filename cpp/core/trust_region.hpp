@@ -18,7 +18,6 @@ enum class Status { converged, stopped, evaluation_limit, no_progress };
 
 struct TrustRegionOptions {
   double tolerance = 1e-10;   // Newton decrement g'H^-1g / 2, in units of the criterion
-  double polish = 1e-10;      // further Newton steps are taken down to this decrement: digits of theta that the criterion cannot see
   int max_evaluations = 200;
 };
 

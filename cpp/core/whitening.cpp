@@ -203,10 +203,11 @@ Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights,
     pilot[j] = raw.pilot[kept[static_cast<std::size_t>(j)]];
     for (Index i = 0; i < p; ++i) r(i, j) = i <= j ? full(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]) : 0;
   }
-  out.map = make_map(pick(columns, kept), std::move(pilot), std::move(r));
+  const double scale = std::sqrt(static_cast<double>(n));
+  out.map = make_map(pick(columns, kept), std::move(pilot), r / scale);
   for (int pass = 0; mend && pass < 3; ++pass) {
     const Moments mapped = column_moments(out.map.columns, weights, n, pool, &out.map);
-    const Matrix correction = moment_factor(mapped);
+    const Matrix correction = moment_factor(mapped) / scale;
     if (!(correction.diagonal().cwiseAbs().minCoeff() > 0)) break;
     mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
     out.map = make_map(out.map.columns, out.map.pilot, correction.triangularView<Eigen::Upper>() * out.map.r);

@@ -1,8 +1,9 @@
 // Well-conditioned coordinates for the columns of X and of each Z_t.
 //
-//   X = Q R          Q'WQ = I        (limited pivoting: a column that adds nothing to the ones before it is dropped, as R's lm does)
+//   X = Q R          Q'WQ = n I      (limited pivoting: a column that adds nothing to the ones before it is dropped, as R's lm does)
 //   Z = Z~ T         Z~'WZ~ = n I    (one T per random term; nothing is dropped)
 //
+// The scale makes the column of ones stay itself: its sums are whole numbers and round nothing.
 // Cross-products square the condition number, so they are formed from Q and Z~, never from X and Z. Each is an exact affine
 // map of the data, evaluated row by row from differences to a pilot row: a shift of 1e9 in a column costs no digits.
 //   q = S (x - pilot) + k,    S = R^-T,   k = S pilot
