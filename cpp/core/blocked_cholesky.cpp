@@ -1,16 +1,37 @@
 #include "core/blocked_cholesky.hpp"
 
-#include <Eigen/Cholesky>
-#include <Eigen/SVD>
+#include <algorithm>
 #include <cmath>
-
-#include "core/node_blocks.hpp"
 
 namespace henderson {
 
 namespace {
 
 constexpr double exact_fit = 1e-22;  // of the spread of y: what is left is rounding
+
+// inverse := a^-1 by Gauss-Jordan elimination with row exchanges; false where a is singular. `a` is destroyed.
+bool invert_small(Matrix& a, Matrix& inverse) {
+  const Index s = a.rows();
+  inverse.setIdentity(s, s);
+  for (Index j = 0; j < s; ++j) {
+    Index pivot = j;
+    for (Index i = j + 1; i < s; ++i)
+      if (std::abs(a(i, j)) > std::abs(a(pivot, j))) pivot = i;
+    if (a(pivot, j) == 0) return false;
+    a.row(j).swap(a.row(pivot));
+    inverse.row(j).swap(inverse.row(pivot));
+    const double scale = 1 / a(j, j);
+    a.row(j) *= scale;
+    inverse.row(j) *= scale;
+    for (Index i = 0; i < s; ++i) {
+      const double factor = a(i, j);
+      if (i == j || factor == 0) continue;
+      a.row(i) -= factor * a.row(j);
+      inverse.row(i) -= factor * inverse.row(j);
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -31,11 +52,18 @@ BlockedCholesky::BlockedCholesky(const CrossProducts& a, ThreadPool& pool)
   corner_.resize(a.columns(), a.columns());
   root_.setZero(a.p, a.p);
   beta_.setZero(a.p);
+  half_.setZero(a.p);
   if (!a.plan.has_trailing()) return;
   k_.resize(a.plan.trailing.values);
   l_.resize(a.plan.trailing.values);
   reduced_.resize(a.plan.trailing.size, a.columns());
   solved_.resize(a.plan.trailing.size, a.columns());
+  schur_ = std::make_unique<SchurUpdate>(a);
+  work_ = make_work(a.plan.trailing);
+  nodes_ = make_node_work(a.plan, a.columns());
+  inverse_lambda_ = lambda_;
+  transposed_lambda_ = lambda_;
+  is_large_.resize(lambda_.size());
 }
 
 void BlockedCholesky::set_lambda(const RelativeFactor& factor) {
@@ -55,91 +83,78 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
   if (!std::isfinite(log_det_)) return false;
   if (a_.plan.has_trailing()) {
     const SupernodalLayout& layout = a_.plan.trailing;
-    k_.setZero();
-    for (const TrailingEntry& entry : a_.entries) k_[entry.place] = entry.value;
-    reduced_ = a_.trailing_xy;
-    eliminate_patterns();                                           // K = A_22 - sum_j a_j W_j a_j'
-    mirror_nodes(a_.plan, k_.data());
-    transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data());
-    add_identity(layout, l_.data());                                // S = Lam_2'K Lam_2 + I
-    if (!factor_in_place(layout, l_.data(), work_, pool_)) return false;
+    schur_->run(a_, leading_, k_.data(), reduced_, pool_);                            // K = A_22 - sum_j b_j b_j'
+    mirror_nodes(a_.plan, nodes_, k_.data());
+    transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data(), nodes_);
+    add_identity(layout, l_.data());                                                  // S = Lam_2'K Lam_2 + I
+    if (!factor_in_place(layout, l_.data(), work_, pool_)) return false;              // S = L_22 L_22'
     log_det_ += log_det_of_factor(layout, l_.data());
     solved_ = reduced_;
-    half_solve(solved_);
-    corner_.noalias() -= solved_.transpose() * solved_;
+    half_solve(solved_);                                                              // L_22^-1 Lam_2' reduced
+    corner_.noalias() -= solved_.transpose().lazyProduct(solved_);
   }
+  return factor_corner();
+}
+
+// R_X'R_X = Q'V^-1Q, beta, and r2 = r'V^-1r - |R_X^-T Q'V^-1r|^2.
+bool BlockedCholesky::factor_corner() {
   const Index p = a_.p;
-  if (p > 0) {
-    const Eigen::LLT<Matrix> llt(corner_.topLeftCorner(p, p));
-    if (llt.info() != Eigen::Success) return false;
-    root_ = llt.matrixU();
-    const Vector c = root_.transpose().triangularView<Eigen::Lower>().solve(corner_.col(p).head(p));
-    beta_ = root_.triangularView<Eigen::Upper>().solve(c);
-    pwrss_ = corner_(p, p) - c.squaredNorm();
-  } else {
-    pwrss_ = corner_(0, 0);
+  for (Index j = 0; j < p; ++j) {
+    for (Index i = 0; i <= j; ++i) {
+      double sum = corner_(j, i);
+      for (Index k = 0; k < i; ++k) sum -= root_(k, i) * root_(k, j);
+      if (i < j) root_(i, j) = sum / root_(i, i);
+      else if (sum > 0) root_(j, j) = std::sqrt(sum);
+      else return false;
+    }
+    double sum = corner_(p, j);
+    for (Index k = 0; k < j; ++k) sum -= root_(k, j) * half_[k];
+    half_[j] = sum / root_(j, j);
   }
+  beta_ = half_;
+  root_.triangularView<Eigen::Upper>().solveInPlace(beta_);
+  pwrss_ = corner_(p, p) - half_.squaredNorm();
   return std::isfinite(log_det_) && std::isfinite(pwrss_) && pwrss_ > exact_fit * a_.y_spread;
 }
 
 double BlockedCholesky::log_det_root() const { return 2 * root_.diagonal().array().log().sum(); }
 
-void BlockedCholesky::eliminate_patterns() {
-  const Index s = shape_.effects;
-  const Index columns = shape_.columns;
-  small_.resize(s, s + columns);
-  Vector h(s * s), v(s * columns);
-  for (const Pattern& pattern : a_.plan.patterns) {
-    const Index rows = pattern.rows_count;
-    if (rows == 0) continue;
-    const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(rows));
-    panel_.resize(rows, pattern.count * s);
-    update_.setZero(rows, columns);
-    for (Index member = 0; member < pattern.count; ++member) {
-      const Index position = pattern.first + member;
-      load_level(leading_.h.data(), position, h);
-      load_level(a_.xy.data(), position, v);
-      const Eigen::Map<const Matrix> level(a_.coupling.data() + pattern.values_begin + member * s * rows, rows, s);
-      const Eigen::Map<const Matrix> h_level(h.data(), s, s);
-      const Eigen::Map<const Matrix> v_level(v.data(), columns, s);
-      auto b = panel_.middleCols(member * s, s);
-      b.noalias() = level * h_level.transpose();
-      small_.rightCols(columns).noalias() = h_level * v_level.transpose();
-      update_.noalias() += b * small_.rightCols(columns);
-    }
-    for (Index c = 0; c < columns; ++c)
-      for (Index i = 0; i < rows; ++i) reduced_(where[static_cast<std::size_t>(i)], c) -= update_(i, c);
-    update_.setZero(rows, rows);
-    update_.selfadjointView<Eigen::Lower>().rankUpdate(panel_);
-    subtract_at(a_.plan.trailing, where, update_, k_.data());
-  }
-}
-
-void BlockedCholesky::half_solve(Matrix& x) const {
-  multiply_nodes(a_.plan, lambda_, Side::transposed, x);
+void BlockedCholesky::half_solve(Eigen::Ref<Matrix> x) {
+  multiply_nodes(a_.plan, lambda_, Side::transposed, x, nodes_);
   solve_lower(a_.plan.trailing, l_.data(), x);
 }
 
-Matrix BlockedCholesky::schur_times(const Matrix& x) const { return symmetric_times(a_.plan.trailing, k_.data(), x); }
+void BlockedCholesky::schur_times(const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out) const {
+  symmetric_times(a_.plan.trailing, k_.data(), x, out);
+}
 
-void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) const {
+void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) {
   solution = solved_;
   solve_upper(a_.plan.trailing, l_.data(), solution);
-  const Matrix spherical = solution;  // Lam'F, whatever the size of Lam
-  multiply_nodes(a_.plan, lambda_, Side::plain, solution);
-  residual = reduced_ - schur_times(solution);
-  std::vector<Matrix> inverse(lambda_.size());  // where Lam is large the difference cancels: F = Lam^-T (Lam'F)
-  for (std::size_t g = 1; g < lambda_.size(); ++g) {
-    const Eigen::JacobiSVD<Matrix> svd(lambda_[g], Eigen::ComputeFullU | Eigen::ComputeFullV);
-    const double least = svd.singularValues()[lambda_[g].rows() - 1];
-    if (static_cast<double>(a_.n) * least * least > static_cast<double>(a_.plan.groups[g].levels))
-      inverse[g] = svd.matrixU() * svd.singularValues().cwiseInverse().asDiagonal() * svd.matrixV().transpose();
+  residual.resize(solution.rows(), solution.cols());
+  for (std::size_t g = 1; g < lambda_.size(); ++g) {  // F = reduced - K solution cancels where Lam is large: then Lam^-T (Lam'F)
+    const double scale = static_cast<double>(a_.n) / static_cast<double>(a_.plan.groups[g].levels);
+    transposed_lambda_[g] = lambda_[g].transpose();
+    const bool is_regular = invert_small(transposed_lambda_[g], inverse_lambda_[g]);
+    is_large_[g] = is_regular && scale > inverse_lambda_[g].squaredNorm() ? 1 : 0;
   }
   Index row = 0;
+  const Matrix& spherical = solution;
   for (const Code group : a_.plan.group_of_rank) {
-    const Index s = a_.plan.groups[static_cast<std::size_t>(group)].effects;
-    const Matrix& own = inverse[static_cast<std::size_t>(group)];
-    if (own.size() > 0) residual.middleRows(row, s).noalias() = own * spherical.middleRows(row, s);
+    const auto g = static_cast<std::size_t>(group);
+    const Index s = lambda_[g].rows();
+    if (is_large_[g] != 0) residual.middleRows(row, s) = inverse_lambda_[g].lazyProduct(spherical.middleRows(row, s));
+    row += s;
+  }
+  multiply_nodes(a_.plan, lambda_, Side::plain, solution, nodes_);
+  if (std::find(is_large_.begin() + 1, is_large_.end(), 0) == is_large_.end()) return;
+  difference_.resize(solution.rows(), solution.cols());
+  schur_times(solution, difference_);
+  row = 0;
+  for (const Code group : a_.plan.group_of_rank) {
+    const auto g = static_cast<std::size_t>(group);
+    const Index s = lambda_[g].rows();
+    if (is_large_[g] == 0) residual.middleRows(row, s) = reduced_.middleRows(row, s) - difference_.middleRows(row, s);
     row += s;
   }
 }
@@ -147,9 +162,9 @@ void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) cons
 void BlockedCholesky::trailing_inverse(Vector& values, std::vector<Matrix>& c_lambda) {
   values = l_;
   invert_in_place(a_.plan.trailing, values.data(), work_, pool_);
-  mirror_nodes(a_.plan, values.data());
-  sum_diagonal_products(a_.plan, lambda_, k_.data(), values.data(), c_lambda);
-  transform_nodes(a_.plan, lambda_, Side::plain, values.data(), values.data());
+  mirror_nodes(a_.plan, nodes_, values.data());
+  sum_diagonal_products(a_.plan, lambda_, k_.data(), values.data(), c_lambda, nodes_);
+  transform_nodes(a_.plan, lambda_, Side::plain, values.data(), values.data(), nodes_);
 }
 
 }  // namespace henderson

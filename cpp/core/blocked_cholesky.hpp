@@ -5,12 +5,16 @@
 //
 // Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1 Lam_1'Z_1':
 // lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
-// Memory is allocated at construction; update() reuses it.
+// Memory is allocated at construction; update() reuses it (Eigen's packing buffers for products of large tiles aside).
 #pragma once
+
+#include <memory>
 
 #include "core/cross_products.hpp"
 #include "core/leading_block.hpp"
+#include "core/node_blocks.hpp"
 #include "core/relative_factor.hpp"
+#include "core/schur_update.hpp"
 
 namespace henderson {
 
@@ -27,22 +31,21 @@ class BlockedCholesky {
   [[nodiscard]] const Matrix& root() const { return root_; }                         // R_X (p, p) upper: Q'V^-1Q = R_X'R_X
   [[nodiscard]] const Vector& beta() const { return beta_; }                         // (p) in Q coordinates, of r
   [[nodiscard]] const Matrix& lambda(std::size_t group) const { return lambda_[group]; }
+  [[nodiscard]] LeadingFactor& leading() { return leading_; }
   [[nodiscard]] const LeadingFactor& leading() const { return leading_; }
   [[nodiscard]] const LeadingShape& shape() const { return shape_; }
-  [[nodiscard]] const Vector& schur() const { return k_; }                           // K, supernodal values
-  [[nodiscard]] const Vector& trailing() const { return l_; }                        // L_22, supernodal values
 
   // Z'V^-1[Q r] for the trailing block, and its solution Lam M^-1 Lam'Z'[Q r]; (q_2, p + 1) each.
-  void trailing_solution(Matrix& solution, Matrix& residual) const;
+  void trailing_solution(Matrix& solution, Matrix& residual);
   // values := (Lam_2 S^-1 Lam_2'); c_lambda[g] := sum over the levels of trailing group g of [K Lam_2 S^-1]_jj
   void trailing_inverse(Vector& values, std::vector<Matrix>& c_lambda);
   // x := L_22^-1 Lam_2' x
-  void half_solve(Matrix& x) const;
-  // K x
-  [[nodiscard]] Matrix schur_times(const Matrix& x) const;
+  void half_solve(Eigen::Ref<Matrix> x);
+  // out := K x
+  void schur_times(const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out) const;
 
  private:
-  void eliminate_patterns();
+  [[nodiscard]] bool factor_corner();
   void set_lambda(const RelativeFactor& factor);
 
   const CrossProducts& a_;
@@ -53,10 +56,14 @@ class BlockedCholesky {
   Vector k_, l_;
   Matrix reduced_;   // Z_2'V_1^-1[Q r]
   Matrix solved_;    // L_22^-1 Lam_2' reduced
+  Matrix difference_;
   Matrix corner_, root_;
-  Vector beta_;
+  Vector beta_, half_;
+  std::unique_ptr<SchurUpdate> schur_;
   SupernodalWork work_;
-  Matrix panel_, update_, small_;
+  NodeWork nodes_;
+  std::vector<Matrix> transposed_lambda_, inverse_lambda_;  // workspace: Lam', Lam^-T
+  std::vector<char> is_large_;  // by group: Lam is inverted rather than differenced
   double log_det_ = 0, pwrss_ = 0;
 };
 

@@ -7,22 +7,13 @@ namespace henderson {
 
 namespace {
 
-constexpr Index tile = 128;
+constexpr Index tile = dense_tile;
 
 Index tiles(Index size) { return (size + tile - 1) / tile; }
 
 Index tile_rows(Index size, Index t) { return std::min(tile, size - t * tile); }
 
-}  // namespace
-
-void solve_right_transposed(const Block& l, Block x, ThreadPool& pool) {
-  pool.run(tiles(x.rows()), [&](Index t) {
-    auto rows = x.middleRows(t * tile, tile_rows(x.rows(), t));
-    l.triangularView<Eigen::Lower>().transpose().solveInPlace<Eigen::OnTheRight>(rows);
-  });
-}
-
-void subtract_outer(const Block& y, Block c, ThreadPool& pool) {
+void accumulate_outer(const ConstBlock& y, double sign, Block c, ThreadPool& pool) {
   const Index count = tiles(c.rows());
   pool.run(count * (count + 1) / 2, [&](Index task) {
     Index j = 0;
@@ -31,8 +22,22 @@ void subtract_outer(const Block& y, Block c, ThreadPool& pool) {
     const auto yi = y.middleRows(i * tile, tile_rows(c.rows(), i));
     const auto yj = y.middleRows(j * tile, tile_rows(c.rows(), j));
     auto target = c.block(i * tile, j * tile, yi.rows(), yj.rows());
-    if (i == j) target.selfadjointView<Eigen::Lower>().rankUpdate(yi, -1.0);
+    if (i == j) target.selfadjointView<Eigen::Lower>().rankUpdate(yi, sign);
+    else if (sign > 0) target.noalias() += yi * yj.transpose();
     else target.noalias() -= yi * yj.transpose();
+  });
+}
+
+}  // namespace
+
+void add_outer(const ConstBlock& y, Block c, ThreadPool& pool) { accumulate_outer(y, 1.0, c, pool); }
+
+void subtract_outer(const ConstBlock& y, Block c, ThreadPool& pool) { accumulate_outer(y, -1.0, c, pool); }
+
+void solve_right_transposed(const ConstBlock& l, Block x, ThreadPool& pool) {
+  pool.run(tiles(x.rows()), [&](Index t) {
+    auto rows = x.middleRows(t * tile, tile_rows(x.rows(), t));
+    l.triangularView<Eigen::Lower>().transpose().solveInPlace<Eigen::OnTheRight>(rows);
   });
 }
 
@@ -52,8 +57,16 @@ bool cholesky_in_place(Block a, ThreadPool& pool) {
   return true;
 }
 
+void reserve(Index n, DenseWork& work) {
+  const Index width = std::min(tile, n);
+  if (work.strip.rows() >= n && work.strip.cols() >= width) return;
+  work.square.resize(width, width);
+  work.strip.resize(n, width);
+  work.across.resize(width, n);
+}
+
 // Two sweeps over block columns, each half the flops:  X = L^-1 (last column first), then X'X (first column first).
-void invert_from_cholesky(Block l, ThreadPool& pool) {
+void invert_from_cholesky(Block l, DenseWork& work, ThreadPool& pool) {
   const Index n = l.rows();
   const Index count = tiles(n);
   for (Index j = count - 1; j >= 0; --j) {
@@ -61,17 +74,23 @@ void invert_from_cholesky(Block l, ThreadPool& pool) {
     const Index width = tile_rows(n, j);
     const Index below = n - begin - width;
     Block diagonal = l.block(begin, begin, width, width);
-    Matrix inverse = Matrix::Identity(width, width);
+    auto inverse = work.square.topLeftCorner(width, width);
+    inverse.setIdentity();
     diagonal.triangularView<Eigen::Lower>().solveInPlace(inverse);
     if (below > 0) {  // X_BJ = -X_BB L_BJ X_JJ
-      const Matrix panel = l.block(begin + width, begin, below, width) * inverse.triangularView<Eigen::Lower>();
+      auto panel = work.strip.topLeftCorner(below, width);
+      pool.run(tiles(below), [&](Index t) {
+        const Index rows = tile_rows(below, t);
+        panel.middleRows(t * tile, rows).noalias() = l.block(begin + width + t * tile, begin, rows, width) * inverse;
+      });
       pool.run(tiles(below), [&](Index t) {
         const Index row = t * tile;
         const Index rows = tile_rows(below, t);
         auto target = l.block(begin + width + row, begin, rows, width);
         const auto x = l.block(begin + width + row, begin + width, rows, row + rows);
-        target.noalias() = -(x.leftCols(row) * panel.topRows(row));
-        target -= x.rightCols(rows).triangularView<Eigen::Lower>() * panel.middleRows(row, rows);
+        target.setZero();
+        if (row > 0) target.noalias() -= x.leftCols(row) * panel.topRows(row);
+        target.noalias() -= x.rightCols(rows).triangularView<Eigen::Lower>() * panel.middleRows(row, rows);
       });
     }
     diagonal.triangularView<Eigen::Lower>() = inverse;
@@ -80,13 +99,16 @@ void invert_from_cholesky(Block l, ThreadPool& pool) {
     const Index begin = i * tile;
     const Index width = tile_rows(n, i);
     const Index below = n - begin - width;
-    const Matrix x_ii = Matrix(l.block(begin, begin, width, width).triangularView<Eigen::Lower>());
+    auto x_ii = work.square.topLeftCorner(width, width);
+    x_ii = l.block(begin, begin, width, width).triangularView<Eigen::Lower>();
     pool.run(i + 1, [&](Index j) {
       auto target = l.block(begin, j * tile, width, tile_rows(n, j));
-      Matrix product = x_ii.transpose().triangularView<Eigen::Upper>() * (i == j ? x_ii : Matrix(target));
+      auto product = work.across.block(0, j * tile, width, target.cols());
+      if (i == j) product.noalias() = x_ii.transpose() * x_ii;
+      else product.noalias() = x_ii.transpose() * target;
       if (below > 0)
         product.noalias() += l.block(begin + width, begin, below, width).transpose() *
-                             l.block(begin + width, j * tile, below, tile_rows(n, j));
+                             l.block(begin + width, j * tile, below, target.cols());
       if (i == j) target.triangularView<Eigen::Lower>() = product;
       else target = product;
     });

@@ -9,14 +9,26 @@
 namespace henderson {
 
 using Block = Eigen::Ref<Matrix, 0, Eigen::OuterStride<>>;
+using ConstBlock = Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>;
+
+inline constexpr Index dense_tile = 128;
 
 // a := L with L L' = a; false where a is not positive definite (or not finite).
 [[nodiscard]] bool cholesky_in_place(Block a, ThreadPool& pool);
 // x := x L^-T (rows of x in parallel)
-void solve_right_transposed(const Block& l, Block x, ThreadPool& pool);
-// c := c - y y', lower triangle
-void subtract_outer(const Block& y, Block c, ThreadPool& pool);
+void solve_right_transposed(const ConstBlock& l, Block x, ThreadPool& pool);
+// c := c + y y' or c - y y', lower triangle
+void add_outer(const ConstBlock& y, Block c, ThreadPool& pool);
+void subtract_outer(const ConstBlock& y, Block c, ThreadPool& pool);
+
+struct DenseWork {
+  Matrix square;  // (tile, tile)
+  Matrix strip;   // (n, tile)
+  Matrix across;  // (tile, n)
+};
+
+void reserve(Index n, DenseWork& work);
 // l := (L L')^-1, lower triangle
-void invert_from_cholesky(Block l, ThreadPool& pool);
+void invert_from_cholesky(Block l, DenseWork& work, ThreadPool& pool);
 
 }  // namespace henderson

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <type_traits>
+#include <utility>
 
 #include "core/types.hpp"
 
@@ -14,20 +15,39 @@ using ConstLaneMap = Eigen::Map<const Lane, Eigen::AlignedMax>;
 inline ConstLaneMap lane(const double* data, Index entry) { return ConstLaneMap(data + entry * lane_width); }
 inline LaneMap lane(double* data, Index entry) { return LaneMap(data + entry * lane_width); }
 
-// An s x s matrix of lanes: on the stack, and unrolled, where S is known; S = 0 sizes it at run time.
+// Scratch lanes of one task, handed out in turn: allocated once, reused by every evaluation.
+class LaneScratch {
+ public:
+  void begin(Index lanes) {
+    if (static_cast<Index>(storage_.size()) < lanes) storage_.resize(static_cast<std::size_t>(lanes));
+    used_ = 0;
+  }
+  Lane* take(Index lanes) {
+    Lane* out = storage_.data() + used_;
+    used_ += lanes;
+    return out;
+  }
+
+ private:
+  AlignedVector<Lane> storage_;
+  Index used_ = 0;
+};
+
+// An s x s matrix of lanes: on the stack, and unrolled, where S is known; S = 0 takes it from the scratch.
 template <int S>
 class LaneMatrix {
  public:
-  explicit LaneMatrix(Index s) : s_(S > 0 ? S : s) {
-    if constexpr (S == 0) entries_.resize(static_cast<std::size_t>(s * s));
+  LaneMatrix(Index s, LaneScratch& scratch) : s_(S > 0 ? S : s) {
+    if constexpr (S == 0) entries_ = scratch.take(s * s);
   }
   Lane& operator()(Index i, Index j) { return entries_[static_cast<std::size_t>(j * size() + i)]; }
   const Lane& operator()(Index i, Index j) const { return entries_[static_cast<std::size_t>(j * size() + i)]; }
   [[nodiscard]] Index size() const { return S > 0 ? S : s_; }
+  void swap(LaneMatrix& other) { std::swap(entries_, other.entries_); }
 
  private:
   Index s_;
-  std::conditional_t<(S > 0), std::array<Lane, static_cast<std::size_t>(S * S)>, AlignedVector<Lane>> entries_;
+  std::conditional_t<(S > 0), std::array<Lane, static_cast<std::size_t>(S * S)>, Lane*> entries_;
 };
 
 // Calls kernel with S as a compile-time constant for the usual sizes, 0 for all others.

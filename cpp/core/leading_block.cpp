@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/lane_matrix.hpp"
 
 namespace henderson {
 
@@ -51,19 +50,17 @@ Lane factor_and_invert(LaneMatrix<S>& l, LaneMatrix<S>& inverse) {
   return log_det + product.log();
 }
 
-struct EliminationSums {
-  Lane log_det = Lane::Zero();
-  AlignedVector<Lane> corner;
-};
-
 template <int S>
 void eliminate_chunk(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda, LeadingFactor& factor,
-                     Index begin, Index end, EliminationSums& sums) {
+                     Index begin, Index end, LeadingTask& task) {
   const Index s = S > 0 ? S : shape.effects;
   const Index columns = shape.columns;
   const Index triangle = triangle_size(s);
-  LaneMatrix<S> a(s), product(s), l(s), inverse(s), h(s);
-  AlignedVector<Lane> row(static_cast<std::size_t>(columns));
+  task.scratch.begin(5 * s * s + columns);
+  LaneMatrix<S> a(s, task.scratch), product(s, task.scratch), l(s, task.scratch), inverse(s, task.scratch), h(s, task.scratch);
+  Lane* row = task.scratch.take(columns);
+  Lane log_det = Lane::Zero();
+  task.corner.assign(static_cast<std::size_t>(triangle_size(columns)), Lane::Zero());
   for (Index batch = begin; batch < end; ++batch) {
     load_symmetric(gram + batch * triangle * lane_width, a);
     times_lambda(a, lambda, product);
@@ -73,7 +70,7 @@ void eliminate_chunk(const LeadingShape& shape, const double* gram, const double
         for (Index k = 1; k < s; ++k) sum += lambda(k, i) * product(k, j);
         l(i, j) = i == j ? Lane(sum + 1.0) : sum;
       }
-    sums.log_det += factor_and_invert(l, inverse);
+    log_det += factor_and_invert(l, inverse);
     double* h_out = factor.h.data() + batch * s * s * lane_width;
     double* inverse_out = factor.inverse.data() + batch * triangle * lane_width;
     for (Index j = 0; j < s; ++j)
@@ -88,13 +85,14 @@ void eliminate_chunk(const LeadingShape& shape, const double* gram, const double
       for (Index c = 0; c < columns; ++c) {
         Lane sum = h(i, 0) * lane(v, c);
         for (Index j = 1; j < s; ++j) sum += h(i, j) * lane(v, j * columns + c);
-        row[static_cast<std::size_t>(c)] = sum;
+        row[c] = sum;
       }
-      Lane* corner = sums.corner.data();
+      Lane* corner = task.corner.data();
       for (Index c = 0; c < columns; ++c)
-        for (Index d = c; d < columns; ++d) *corner++ += row[static_cast<std::size_t>(c)] * row[static_cast<std::size_t>(d)];
+        for (Index d = c; d < columns; ++d) *corner++ += row[c] * row[d];
     }
   }
+  task.log_det = log_det;
 }
 
 }  // namespace
@@ -103,23 +101,20 @@ void reserve(const LeadingShape& shape, LeadingFactor& factor) {
   const Index lanes = lane_batches(shape.levels) * lane_width;
   factor.h.resize(static_cast<std::size_t>(lanes * shape.effects * shape.effects));
   factor.inverse.resize(static_cast<std::size_t>(lanes * triangle_size(shape.effects)));
+  factor.tasks.resize(static_cast<std::size_t>(leading_chunks(shape)));
 }
 
 double eliminate_leading(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda,
                          LeadingFactor& factor, Matrix& corner, ThreadPool& pool) {
-  const Index count = leading_chunks(shape);
-  const auto corner_size = static_cast<std::size_t>(triangle_size(shape.columns));
-  std::vector<EliminationSums> sums(static_cast<std::size_t>(count));
   with_effects(shape.effects, [&](auto effects) {
-    pool.run(count, [&](Index chunk) {
-      EliminationSums& own = sums[static_cast<std::size_t>(chunk)];
-      own.corner.assign(corner_size, Lane::Zero());
+    pool.run(leading_chunks(shape), [&](Index chunk) {
       eliminate_chunk<effects()>(shape, gram, xy, lambda, factor, chunk * leading_chunk_batches,
-                                 std::min(lane_batches(shape.levels), (chunk + 1) * leading_chunk_batches), own);
+                                 std::min(lane_batches(shape.levels), (chunk + 1) * leading_chunk_batches),
+                                 factor.tasks[static_cast<std::size_t>(chunk)]);
     });
   });
   double log_det = 0;
-  for (const EliminationSums& own : sums) {
+  for (const LeadingTask& own : factor.tasks) {
     log_det += own.log_det.sum();
     const Lane* from = own.corner.data();
     for (Index c = 0; c < shape.columns; ++c)

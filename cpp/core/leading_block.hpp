@@ -8,6 +8,7 @@
 // where T is the trailing block's share of the inverse and a the level's coupling to it. Both forms are regular at singular lam.
 #pragma once
 
+#include "core/lane_matrix.hpp"
 #include "core/thread_pool.hpp"
 #include "core/types.hpp"
 
@@ -27,9 +28,18 @@ inline constexpr Index leading_chunk_batches = 256;
 }
 
 // All pointers are to lanes: [batch][entry][lane_width].
+// What one chunk of levels works with and sums up.
+struct LeadingTask {
+  LaneScratch scratch;
+  Lane log_det;
+  AlignedVector<Lane> corner;
+  AlignedVector<Lane> c, c_lambda, fixed, outer, information, fixed_outer;
+};
+
 struct LeadingFactor {
   AlignedVector<double> h;        // s * s entries, column by column
   AlignedVector<double> inverse;  // l^-1, triangle_size(s) entries
+  AlignedVector<LeadingTask> tasks;
 };
 
 void reserve(const LeadingShape& shape, LeadingFactor& factor);
@@ -56,10 +66,12 @@ struct LeadingSums {
   Matrix outer;        // (s, s)  sum w w',   w = Z_j'P y
   Matrix information;  // (K, K)  sum C (x) w w' over pairs of effects, K = triangle_size(s)
   Matrix fixed_outer;  // (p, s * s)  sum (F_X R_X^-1)' [row i] w_j, at i + s * j
+  Matrix packed;       // workspace
+  Matrix covariance;   // lam lam'
 };
 
 // `w` (s entries) and `f` (s * columns entries) receive Z'Py and Z'V^-1[X y] where not null.
-void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, const LeadingFactor& factor, const Matrix& lambda,
+void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor, const Matrix& lambda,
                            double* w, double* f, LeadingSums& sums, ThreadPool& pool);
 
 }  // namespace henderson

@@ -1,31 +1,28 @@
 #include <algorithm>
 
-#include "core/lane_matrix.hpp"
 #include "core/leading_block.hpp"
 
 namespace henderson {
 
 namespace {
 
-struct DerivativeSums {
-  AlignedVector<Lane> c, c_lambda, fixed, outer, information, fixed_outer;
-  void clear(Index s, Index p, bool with_information) {
-    const auto triangle = static_cast<std::size_t>(triangle_size(s));
-    const auto square = static_cast<std::size_t>(s * s);
-    c.assign(triangle, Lane::Zero());
-    c_lambda.assign(square, Lane::Zero());
-    fixed.assign(triangle, Lane::Zero());
-    outer.assign(triangle, Lane::Zero());
-    information.assign(with_information ? triangle * triangle : 0, Lane::Zero());
-    fixed_outer.assign(with_information ? square * static_cast<std::size_t>(p) : 0, Lane::Zero());
-  }
-};
+void clear_sums(LeadingTask& task, Index s, Index p, bool with_information) {
+  const auto triangle = static_cast<std::size_t>(triangle_size(s));
+  const auto square = static_cast<std::size_t>(s * s);
+  task.c.assign(triangle, Lane::Zero());
+  task.c_lambda.assign(square, Lane::Zero());
+  task.fixed.assign(triangle, Lane::Zero());
+  task.outer.assign(triangle, Lane::Zero());
+  task.information.assign(with_information ? triangle * triangle : 0, Lane::Zero());
+  task.fixed_outer.assign(with_information ? square * static_cast<std::size_t>(p) : 0, Lane::Zero());
+}
 
 // N = I - A W = (I + A lam lam')^-1 and lam (l l')^-1 = N'lam of one batch of levels.
 template <int S>
 class LevelShrinkage {
  public:
-  explicit LevelShrinkage(Index s) : n(s), n_lambda(s), ha_(s), product_(s), refined_(s) {}
+  LevelShrinkage(Index s, LaneScratch& scratch)
+      : n(s, scratch), n_lambda(s, scratch), ha_(s, scratch), product_(s, scratch), refined_(s, scratch) {}
 
   void compute(const LaneMatrix<S>& a, const LaneMatrix<S>& h, const double* inverse) {
     const Index s = a.size();
@@ -62,7 +59,7 @@ class LevelShrinkage {
     for (Index j = 0; j < s; ++j)
       for (Index i = 0; i < s; ++i) product_(i, j) = (i == j ? 2.0 : 0.0) - product_(i, j) - n(i, j);
     multiply(n, product_, refined_);
-    std::swap(n, refined_);
+    n.swap(refined_);
   }
 
   LaneMatrix<S> n, n_lambda;
@@ -75,9 +72,9 @@ class LevelShrinkage {
 template <int S>
 class LevelResiduals {
  public:
-  LevelResiduals(const LeadingShape& shape, const LeadingInputs& in)
-      : s_(S > 0 ? S : shape.effects), columns_(shape.columns), in_(in), v_(static_cast<std::size_t>(s_)),
-        w_(static_cast<std::size_t>(s_)), f_(in.root == nullptr ? 0 : static_cast<std::size_t>(s_ * columns_)) {}
+  LevelResiduals(const LeadingShape& shape, const LeadingInputs& in, LaneScratch& scratch)
+      : s_(S > 0 ? S : shape.effects), columns_(shape.columns), in_(in), v_(scratch.take(s_)), w_(scratch.take(s_)),
+        f_(scratch.take(in.root == nullptr ? 0 : s_ * columns_)) {}
 
   void compute(Index batch, const LaneMatrix<S>& n) {
     const double* xy = in_.xy + batch * s_ * columns_ * lane_width;
@@ -86,21 +83,21 @@ class LevelResiduals {
     for (Index i = 0; i < s_; ++i) {
       Lane sum = Lane::Zero();
       for (Index c = 0; c < columns_; ++c) sum += right_side(xy, explained, i, c) * contrast[c];
-      v_[static_cast<std::size_t>(i)] = sum;
+      v_[i] = sum;
     }
-    shrink(n, w_.data(), 1);
+    shrink(n, w_, 1);
     if (in_.root == nullptr) return;
     for (Index c = 0; c < columns_; ++c) {
-      for (Index i = 0; i < s_; ++i) v_[static_cast<std::size_t>(i)] = right_side(xy, explained, i, c);
-      shrink(n, f_.data() + c, columns_);
+      for (Index i = 0; i < s_; ++i) v_[i] = right_side(xy, explained, i, c);
+      shrink(n, f_ + c, columns_);
     }
   }
 
   void store(Index batch, double* w, double* f) const {
     if (w != nullptr)
-      for (Index i = 0; i < s_; ++i) lane(w + batch * s_ * lane_width, i) = w_[static_cast<std::size_t>(i)];
+      for (Index i = 0; i < s_; ++i) lane(w + batch * s_ * lane_width, i) = w_[i];
     if (f != nullptr)
-      for (Index i = 0; i < s_ * columns_; ++i) lane(f + batch * s_ * columns_ * lane_width, i) = f_[static_cast<std::size_t>(i)];
+      for (Index i = 0; i < s_ * columns_; ++i) lane(f + batch * s_ * columns_ * lane_width, i) = f_[i];
   }
 
   // F_X := F_X R_X^-1, in place
@@ -108,14 +105,14 @@ class LevelResiduals {
     const Matrix& root = *in_.root;
     for (Index i = 0; i < s_; ++i)
       for (Index c = 0; c + 1 < columns_; ++c) {
-        Lane sum = f_[static_cast<std::size_t>(i * columns_ + c)];
-        for (Index d = 0; d < c; ++d) sum -= f_[static_cast<std::size_t>(i * columns_ + d)] * root(d, c);
-        f_[static_cast<std::size_t>(i * columns_ + c)] = sum * (1.0 / root(c, c));
+        Lane sum = f_[i * columns_ + c];
+        for (Index d = 0; d < c; ++d) sum -= f_[i * columns_ + d] * root(d, c);
+        f_[i * columns_ + c] = sum * (1.0 / root(c, c));
       }
   }
 
-  [[nodiscard]] const Lane& w(Index i) const { return w_[static_cast<std::size_t>(i)]; }
-  [[nodiscard]] const Lane& y(Index i, Index c) const { return f_[static_cast<std::size_t>(i * columns_ + c)]; }
+  [[nodiscard]] const Lane& w(Index i) const { return w_[i]; }
+  [[nodiscard]] const Lane& y(Index i, Index c) const { return f_[i * columns_ + c]; }
 
  private:
   Lane right_side(const double* xy, const double* explained, Index i, Index c) const {
@@ -127,21 +124,21 @@ class LevelResiduals {
   void shrink(const LaneMatrix<S>& n, Lane* out, Index stride) const {
     for (Index i = 0; i < s_; ++i) {
       Lane sum = n(i, 0) * v_[0];
-      for (Index j = 1; j < s_; ++j) sum += n(i, j) * v_[static_cast<std::size_t>(j)];
+      for (Index j = 1; j < s_; ++j) sum += n(i, j) * v_[j];
       out[i * stride] = sum;
     }
   }
 
   Index s_, columns_;
   const LeadingInputs& in_;
-  AlignedVector<Lane> v_, w_, f_;
+  Lane *v_, *w_, *f_;
 };
 
 // C and C lam of one batch of levels.
 template <int S>
 class LevelCurvature {
  public:
-  explicit LevelCurvature(Index s) : c(s), c_lambda(s), g_(s), ng_(s) {}
+  LevelCurvature(Index s, LaneScratch& scratch) : c(s, scratch), c_lambda(s, scratch), g_(s, scratch), ng_(s, scratch) {}
 
   void compute(const LaneMatrix<S>& a, const LevelShrinkage<S>& shrinkage, const double* trailing) {
     const Index s = a.size();
@@ -170,16 +167,16 @@ class LevelCurvature {
 };
 
 template <int S>
-void add_information(const LevelCurvature<S>& curvature, const LevelResiduals<S>& residuals, Index s, Index p, DerivativeSums& sums,
-                     AlignedVector<Lane>& pairs) {
+void add_information(const LevelCurvature<S>& curvature, const LevelResiduals<S>& residuals, Index s, Index p, LeadingTask& sums,
+                     Lane* pairs) {
   const Index triangle = triangle_size(s);
   for (Index j = 0, k = 0; j < s; ++j)
-    for (Index i = j; i < s; ++i, ++k) pairs[static_cast<std::size_t>(k)] = residuals.w(i) * residuals.w(j);
+    for (Index i = j; i < s; ++i, ++k) pairs[k] = residuals.w(i) * residuals.w(j);
   Lane* information = sums.information.data();
   for (Index j = 0; j < s; ++j)
     for (Index i = j; i < s; ++i) {
       const Lane c = curvature.c(i, j);
-      for (Index k = 0; k < triangle; ++k) *information++ += c * pairs[static_cast<std::size_t>(k)];
+      for (Index k = 0; k < triangle; ++k) *information++ += c * pairs[k];
     }
   Lane* fixed_outer = sums.fixed_outer.data();
   for (Index j = 0; j < s; ++j)
@@ -189,15 +186,17 @@ void add_information(const LevelCurvature<S>& curvature, const LevelResiduals<S>
 
 template <int S>
 void differentiate_chunk(const LeadingShape& shape, const LeadingInputs& in, const LeadingFactor& factor,
-                         const Matrix& covariance, double* w, double* f, Index begin, Index end, DerivativeSums& sums) {
+                         const Matrix& covariance, double* w, double* f, Index begin, Index end, LeadingTask& sums) {
   const Index s = S > 0 ? S : shape.effects;
   const Index triangle = triangle_size(s);
   const Index p = in.root == nullptr ? 0 : shape.columns - 1;
-  LaneMatrix<S> a(s), h(s);
-  LevelShrinkage<S> shrinkage(s);
-  LevelCurvature<S> curvature(s);
-  LevelResiduals<S> residuals(shape, in);
-  AlignedVector<Lane> pairs(static_cast<std::size_t>(triangle));
+  clear_sums(sums, s, p, in.information);
+  sums.scratch.begin(11 * s * s + 2 * s + s * shape.columns + triangle);
+  LaneMatrix<S> a(s, sums.scratch), h(s, sums.scratch);
+  LevelShrinkage<S> shrinkage(s, sums.scratch);
+  LevelCurvature<S> curvature(s, sums.scratch);
+  LevelResiduals<S> residuals(shape, in, sums.scratch);
+  Lane* pairs = sums.scratch.take(triangle);
   for (Index batch = begin; batch < end; ++batch) {
     load_symmetric(in.gram + batch * triangle * lane_width, a);
     for (Index j = 0; j < s; ++j)
@@ -225,47 +224,41 @@ void add_lanes(const AlignedVector<Lane>& from, Eigen::Ref<Matrix> to) {
   for (Index k = 0; k < static_cast<Index>(from.size()); ++k) to.data()[k] += from[static_cast<std::size_t>(k)].sum();
 }
 
-Matrix unpack(const Matrix& packed, Index s) {
-  Matrix out(s, s);
+void unpack(const Matrix& packed, Index s, Matrix& out) {
+  out.resize(s, s);
   for (Index j = 0; j < s; ++j)
     for (Index i = j; i < s; ++i) out(i, j) = out(j, i) = packed(triangle_index(i, j, s), 0);
-  return out;
 }
 
 }  // namespace
 
-void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, const LeadingFactor& factor, const Matrix& lambda,
-                           double* w, double* f, LeadingSums& sums, ThreadPool& pool) {
+void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor, const Matrix& lambda, double* w,
+                           double* f, LeadingSums& sums, ThreadPool& pool) {
   const Index s = shape.effects;
   const Index triangle = triangle_size(s);
   const Index p = in.root == nullptr ? 0 : shape.columns - 1;
-  const Index count = leading_chunks(shape);
-  const Matrix covariance = lambda * lambda.transpose();
-  std::vector<DerivativeSums> partial(static_cast<std::size_t>(count));
+  sums.covariance.noalias() = lambda * lambda.transpose();
   with_effects(s, [&](auto effects) {
-    pool.run(count, [&](Index chunk) {
-      DerivativeSums& own = partial[static_cast<std::size_t>(chunk)];
-      own.clear(s, p, in.information);
-      differentiate_chunk<effects()>(shape, in, factor, covariance, w, f, chunk * leading_chunk_batches,
-                                     std::min(lane_batches(shape.levels), (chunk + 1) * leading_chunk_batches), own);
+    pool.run(leading_chunks(shape), [&](Index chunk) {
+      differentiate_chunk<effects()>(shape, in, factor, sums.covariance, w, f, chunk * leading_chunk_batches,
+                                     std::min(lane_batches(shape.levels), (chunk + 1) * leading_chunk_batches),
+                                     factor.tasks[static_cast<std::size_t>(chunk)]);
     });
   });
-  Matrix c = Matrix::Zero(triangle, 1), fixed = Matrix::Zero(triangle, 1), outer = Matrix::Zero(triangle, 1);
-  sums.c_lambda.setZero(s, s);
-  sums.information.setZero(in.information ? triangle : 0, in.information ? triangle : 0);
-  sums.fixed_outer.setZero(p, in.information ? s * s : 0);
-  for (const DerivativeSums& own : partial) {
-    add_lanes(own.c, c);
-    add_lanes(own.c_lambda, sums.c_lambda);
-    add_lanes(own.fixed, fixed);
-    add_lanes(own.outer, outer);
-    add_lanes(own.information, sums.information);
-    add_lanes(own.fixed_outer, sums.fixed_outer);
-  }
-  sums.c = unpack(c, s);
-  sums.fixed = unpack(fixed, s);
-  sums.outer = unpack(outer, s);
-  sums.c_lambda -= sums.fixed * lambda;
+  const auto total = [&](AlignedVector<Lane> LeadingTask::* member, Index rows, Index cols, Matrix& out) {
+    out.setZero(rows, cols);
+    for (const LeadingTask& own : factor.tasks) add_lanes(own.*member, out);
+  };
+  total(&LeadingTask::c_lambda, s, s, sums.c_lambda);
+  total(&LeadingTask::information, in.information ? triangle : 0, in.information ? triangle : 0, sums.information);
+  total(&LeadingTask::fixed_outer, p, in.information ? s * s : 0, sums.fixed_outer);
+  total(&LeadingTask::c, triangle, 1, sums.packed);
+  unpack(sums.packed, s, sums.c);
+  total(&LeadingTask::fixed, triangle, 1, sums.packed);
+  unpack(sums.packed, s, sums.fixed);
+  total(&LeadingTask::outer, triangle, 1, sums.packed);
+  unpack(sums.packed, s, sums.outer);
+  sums.c_lambda.noalias() -= sums.fixed * lambda;
   sums.c -= sums.fixed;
 }
 

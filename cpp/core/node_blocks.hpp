@@ -10,17 +10,35 @@ namespace henderson {
 
 enum class Side { plain, transposed };  // P = lam or P = lam'
 
+// A run of nodes of one group that follow each other in a panel.
+struct NodeRun {
+  Index row = 0;  // first row in the panel
+  Index nodes = 0;
+  Index effects = 0;
+  std::size_t group = 0;
+};
+
+// The runs of every supernode, found once, and scratch of the size of the largest block.
+struct NodeWork {
+  std::vector<NodeRun> runs;
+  std::vector<Index> start;  // per supernode: its first run
+  Matrix tall, wide, square;
+};
+
+[[nodiscard]] NodeWork make_node_work(const EliminationPlan& plan, Index columns);
+
 // Completes the diagonal blocks from their lower triangles.
-void mirror_nodes(const EliminationPlan& plan, double* values);
+void mirror_nodes(const EliminationPlan& plan, const NodeWork& work, double* values);
 // to_ij = P_i from_ij P_j'; from and to may be the same
-void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from, double* to);
+void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from, double* to,
+                     NodeWork& work);
 // x_i := P_i x_i
-void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Matrix& x);
+void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x, NodeWork& work);
 // sums[g] = sum over the nodes j of group g of sum_l k_jl lam_l inverse_lj
 void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k, const double* inverse,
-                           std::vector<Matrix>& sums);
+                           std::vector<Matrix>& sums, NodeWork& work);
 void add_identity(const SupernodalLayout& layout, double* values);
-// The symmetric matrix times x.
-[[nodiscard]] Matrix symmetric_times(const SupernodalLayout& layout, const double* values, const Matrix& x);
+// out := the symmetric matrix times x
+void symmetric_times(const SupernodalLayout& layout, const double* values, const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out);
 
 }  // namespace henderson

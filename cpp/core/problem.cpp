@@ -54,7 +54,7 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
   Solution out;
   out.criterion = criterion(theta, reml);
   if (!std::isfinite(out.criterion)) return std::nullopt;
-  const BlockedCholesky& cholesky = deviance_.cholesky();
+  BlockedCholesky& cholesky = deviance_.cholesky();
   out.pwrss = cholesky.pwrss();
   out.sigma = std::sqrt(deviance_.sigma2());
   out.log_det = cholesky.log_det();
@@ -154,11 +154,12 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
         at_position[static_cast<std::size_t>(position)] = h_level.transpose() * h_level;
       }
       Matrix t_block;
+      std::vector<Index> places(static_cast<std::size_t>(a_.plan.trailing_size()));
       for (const Pattern& pattern : a_.plan.patterns) {
         if (pattern.rows_count == 0) continue;
         const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(pattern.rows_count));
         t_block.resize(pattern.rows_count, pattern.rows_count);
-        gather_at(a_.plan.trailing, where, inverse.data(), t_block);
+        gather_at(a_.plan.trailing, where, inverse.data(), t_block, places);
         for (Index member = 0; member < pattern.count; ++member) {
           Matrix& w = at_position[static_cast<std::size_t>(pattern.first + member)];
           const Matrix aw = Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin + member * s * pattern.rows_count,

@@ -1,6 +1,6 @@
 #include "core/profiled_deviance.hpp"
 
-#include <Eigen/LU>
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -9,21 +9,10 @@ namespace henderson {
 
 namespace {
 
-// Place of each term's parameters among all.
-std::vector<Index> parameter_starts(const CrossProducts& a) {
-  std::vector<Index> start{0};
-  for (const AffineMap& term : a.random) start.push_back(start.back() + triangle_size(term.size()));
-  return start;
-}
+constexpr Index pattern_chunk = 128;
 
-struct Parameter {
-  Index index = 0;     // among all
-  Index i = 0, j = 0;  // stacked effects, i >= j
-};
-
-// The parameters whose effects belong to a group.
-std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& group) {
-  const std::vector<Index> start = parameter_starts(a);
+// The parameters whose effects belong to a group; start[t] is the first of term t.
+std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& group, const std::vector<Index>& start) {
   std::vector<Parameter> out;
   for (std::size_t k = 0; k < group.terms.size(); ++k) {
     const auto term = static_cast<std::size_t>(group.terms[k]);
@@ -34,18 +23,74 @@ std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& gro
   return out;
 }
 
-// h_k for one level: w of that level to h (s)
-void fill_direction(const Parameter& k, const double* w, Index stride, Eigen::Ref<Vector> h) {
-  h.setZero();
-  h[k.i] = w[k.j * stride];
-  h[k.j] = w[k.i * stride];
-}
-
-std::span<const Code> rows_of(const EliminationPlan& plan, const Pattern& pattern) {
-  return {plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(pattern.rows_count)};
+// g := c_lambda lambda^-1, by solving with the columns of a small matrix; lambda is not singular.
+void divide_by(const Matrix& lambda, const Eigen::Ref<const Matrix>& c_lambda, Matrix& g) {
+  const Index s = lambda.rows();
+  g = c_lambda;
+  if (s == 1) {
+    g(0, 0) /= lambda(0, 0);
+    return;
+  }
+  Matrix work = lambda;
+  for (Index j = 0; j < s; ++j) {  // column operations that reduce lambda to the identity
+    Index pivot = j;
+    for (Index k = j + 1; k < s; ++k)
+      if (std::abs(work(j, k)) > std::abs(work(j, pivot))) pivot = k;
+    work.col(j).swap(work.col(pivot));
+    g.col(j).swap(g.col(pivot));
+    const double scale = 1 / work(j, j);
+    work.col(j) *= scale;
+    g.col(j) *= scale;
+    for (Index k = 0; k < s; ++k) {
+      const double factor = work(j, k);
+      if (k == j || factor == 0) continue;
+      work.col(k) -= factor * work.col(j);
+      g.col(k) -= factor * g.col(j);
+    }
+  }
 }
 
 }  // namespace
+
+ProfiledDeviance::ProfiledDeviance(const CrossProducts& a, ThreadPool& pool) : a_(a), pool_(pool), cholesky_(a, pool) {
+  std::vector<Index> start{0};
+  for (const AffineMap& term : a.random) start.push_back(start.back() + triangle_size(term.size()));
+  size_ = start.back();
+  contrast_.resize(a.columns());
+  slope_.resize(size_);
+  fixed_directions_.resize(a.p, size_);
+  for (const Group& group : a.plan.groups) {
+    parameters_.push_back(group_parameters(a, group, start));
+    for (const Parameter& k : parameters_.back()) order_.push_back(k.index);
+    c_lambda_.emplace_back(group.effects, group.effects);
+  }
+  outer_ = fixed_ = c_lambda_;
+  if (!a.plan.has_trailing()) return;
+  const Index s = a.leading().effects;
+  const Index lanes = lane_batches(a.leading().levels) * lane_width;
+  const auto first = static_cast<Index>(parameters_[0].size());
+  explained_.assign(static_cast<std::size_t>(lanes * s * a.columns()), 0.0);
+  gathered_.assign(static_cast<std::size_t>(lanes * triangle_size(s)), 0.0);
+  w_.assign(static_cast<std::size_t>(lanes * s), 0.0);
+  f_.assign(static_cast<std::size_t>(lanes * s * a.columns()), 0.0);
+  trailing_w_.resize(a.plan.trailing.size);
+  trailing_y_.resize(a.plan.trailing.size, a.p);
+  pattern_work_.resize((a.plan.patterns.size() + pattern_chunk - 1) / pattern_chunk);
+  directions_.setZero(a.plan.trailing.size, size_ - first);
+  meeting_.resize(a.plan.trailing.size, size_);
+  products_.resize(size_, size_);
+  level_direction_.resize(s, first);
+  level_reduced_.resize(s, first);
+  level_half_.resize(s, first);
+  level_a_.resize(s, s);
+  level_packed_.resize(triangle_size(s));
+  level_h_.resize(s * s);
+  level_w_.resize(s);
+  level_f_.resize(s * a.columns());
+  Index longest = 0;
+  for (const Pattern& pattern : a.plan.patterns) longest = std::max(longest, pattern.rows_count);
+  down_.resize(longest, first);
+}
 
 double ProfiledDeviance::value(const RelativeFactor& factor) {
   if (!cholesky_.update(factor)) return std::numeric_limits<double>::infinity();
@@ -55,94 +100,127 @@ double ProfiledDeviance::value(const RelativeFactor& factor) {
   return std::isfinite(f) ? f : std::numeric_limits<double>::infinity();
 }
 
-// For every leading level: a times the trailing solution, and G = a T a'.
-void ProfiledDeviance::gather_trailing() {
+// For every leading level of a pattern: a times the trailing solution, and G = a T a'.
+void ProfiledDeviance::gather_pattern(const Pattern& pattern, PatternWork& work) {
   const EliminationPlan& plan = a_.plan;
-  const LeadingShape& shape = cholesky_.shape();
-  const Index s = shape.effects;
-  const Index lanes = lane_batches(shape.levels) * lane_width;
-  work_.explained.assign(static_cast<std::size_t>(lanes * s * shape.columns), 0.0);
-  work_.gathered.assign(static_cast<std::size_t>(lanes * triangle_size(s)), 0.0);
-  Vector packed(triangle_size(s));
-  Vector explained(s * shape.columns);
-  Matrix g(s, s);
-  for (const Pattern& pattern : plan.patterns) {
-    const Index rows = pattern.rows_count;
-    if (rows == 0) continue;
-    const std::span<const Code> where = rows_of(plan, pattern);
-    work_.block.resize(rows, rows);
-    gather_at(plan.trailing, where, work_.inverse.data(), work_.block);
-    const Eigen::Map<const Matrix> panel(a_.coupling.data() + pattern.values_begin, rows, pattern.count * s);
-    work_.product.noalias() = work_.block * panel;
-    work_.panel.resize(rows, shape.columns);
-    for (Index c = 0; c < shape.columns; ++c)
-      for (Index i = 0; i < rows; ++i) work_.panel(i, c) = work_.solution(where[static_cast<std::size_t>(i)], c);
+  const Index s = a_.leading().effects;
+  const Index rows = pattern.rows_count;
+  const Index width = pattern.count * s;
+  const std::span<const Code> where(plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(rows));
+  const Eigen::Map<const Matrix> panel(a_.coupling.data() + pattern.values_begin, rows, width);
+  const auto ensure = [](Matrix& m, Index r, Index c) {
+    if (m.rows() < r || m.cols() < c) m.resize(std::max(m.rows(), r), std::max(m.cols(), c));
+  };
+  if (static_cast<Index>(work.places.size()) < rows) work.places.resize(static_cast<std::size_t>(rows));
+  ensure(work.product, rows, width);
+  auto product = work.product.topLeftCorner(rows, width);
+  if (width == 1 && plan.trailing.is_dense()) {  // a scalar level: no copy of the block
+    double g = 0;
+    for (Index j = 0; j < rows; ++j) {
+      const double* column = inverse_.data() + where[static_cast<std::size_t>(j)] * plan.trailing.size;
+      double sum = 0;
+      for (Index i = j + 1; i < rows; ++i) sum += column[where[static_cast<std::size_t>(i)]] * panel(i, 0);
+      g += panel(j, 0) * (2 * sum + column[where[static_cast<std::size_t>(j)]] * panel(j, 0));
+    }
+    gathered_[static_cast<std::size_t>(lane_place(pattern.first, 0, 1))] = g;
+  } else {
+    ensure(work.block, rows, rows);
+    auto block = work.block.topLeftCorner(rows, rows);
+    gather_at(plan.trailing, where, inverse_.data(), block, work.places);
+    if (rows * width <= 64) product = block.lazyProduct(panel);
+    else product.noalias() = block * panel;
+    work.packed.resize(triangle_size(s));
     for (Index member = 0; member < pattern.count; ++member) {
-      const auto level = panel.middleCols(member * s, s);
-      g.noalias() = level.transpose() * work_.product.middleCols(member * s, s);
       for (Index j = 0; j < s; ++j)
-        for (Index i = j; i < s; ++i) packed[triangle_index(i, j, s)] = g(i, j);
-      store_level(packed, pattern.first + member, work_.gathered.data());
-      Eigen::Map<Matrix>(explained.data(), shape.columns, s).noalias() = work_.panel.transpose() * level;
-      store_level(explained, pattern.first + member, work_.explained.data());
+        for (Index i = j; i < s; ++i)
+          work.packed[triangle_index(i, j, s)] = panel.col(member * s + i).dot(product.col(member * s + j));
+      store_level(work.packed, pattern.first + member, gathered_.data());
     }
   }
+  work.explained.resize(s * a_.columns());
+  for (Index member = 0; member < pattern.count; ++member) {
+    for (Index e = 0; e < s; ++e)
+      for (Index c = 0; c < a_.columns(); ++c) {
+        double sum = 0;
+        const double* column = solution_.data() + c * solution_.rows();
+        for (Index i = 0; i < rows; ++i) sum += panel(i, member * s + e) * column[where[static_cast<std::size_t>(i)]];
+        work.explained[e * a_.columns() + c] = sum;
+      }
+    store_level(work.explained, pattern.first + member, explained_.data());
+  }
+}
+
+void ProfiledDeviance::gather_patterns() {
+  const auto count = static_cast<Index>(a_.plan.patterns.size());
+  pool_.run(static_cast<Index>(pattern_work_.size()), [&](Index chunk) {
+    for (Index k = chunk * pattern_chunk; k < std::min(count, (chunk + 1) * pattern_chunk); ++k) {
+      const Pattern& pattern = a_.plan.patterns[static_cast<std::size_t>(k)];
+      if (pattern.rows_count > 0) gather_pattern(pattern, pattern_work_[static_cast<std::size_t>(chunk)]);
+    }
+  });
 }
 
 // Trailing groups: c_lambda becomes sum C lam (P in REML), outer the sum of w w'.
-void ProfiledDeviance::trailing_sums(std::vector<Matrix>& c_lambda, std::vector<Matrix>& outer) {
+void ProfiledDeviance::trailing_sums() {
   const Index p = a_.p;
-  const Vector w = work_.residual.col(p) - work_.residual.leftCols(p) * cholesky_.beta();
-  Matrix y = work_.residual.leftCols(p);
-  if (reml_ && p > 0) cholesky_.root().triangularView<Eigen::Upper>().solveInPlace<Eigen::OnTheRight>(y);
+  trailing_w_.noalias() = residual_ * contrast_;
+  if (reml_ && p > 0) {
+    trailing_y_ = residual_.leftCols(p);
+    cholesky_.root().triangularView<Eigen::Upper>().solveInPlace<Eigen::OnTheRight>(trailing_y_);
+  }
+  for (std::size_t g = 1; g < outer_.size(); ++g) {
+    outer_[g].setZero();
+    fixed_[g].setZero();
+  }
   Index row = 0;
-  for (std::size_t g = 0; g < a_.plan.groups.size(); ++g) outer[g].setZero(a_.plan.groups[g].effects, a_.plan.groups[g].effects);
-  std::vector<Matrix> fixed = outer;
   for (const Code group : a_.plan.group_of_rank) {
     const auto g = static_cast<std::size_t>(group);
-    const Index s = a_.plan.groups[g].effects;
-    outer[g].noalias() += w.segment(row, s) * w.segment(row, s).transpose();
-    if (reml_) fixed[g].noalias() += y.middleRows(row, s) * y.middleRows(row, s).transpose();
+    const Index s = outer_[g].rows();
+    for (Index j = 0; j < s; ++j)
+      for (Index i = 0; i < s; ++i) {
+        outer_[g](i, j) += trailing_w_[row + i] * trailing_w_[row + j];
+        if (reml_ && p > 0) fixed_[g](i, j) += trailing_y_.row(row + i).dot(trailing_y_.row(row + j));
+      }
     row += s;
   }
-  if (!reml_) return;
-  for (std::size_t g = 1; g < fixed.size(); ++g) c_lambda[g] -= fixed[g] * cholesky_.lambda(g);
+  for (std::size_t g = 1; g < fixed_.size() && reml_; ++g) c_lambda_[g].noalias() -= fixed_[g].lazyProduct(cholesky_.lambda(g));
 }
 
 void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_information, Derivatives& out) {
-  const Index p = a_.p;
   const bool has_trailing = a_.plan.has_trailing();
-  Vector contrast(a_.columns());
-  contrast << -cholesky_.beta(), 1.0;
+  contrast_.head(a_.p) = -cholesky_.beta();
+  contrast_[a_.p] = 1.0;
   LeadingInputs in;
   in.gram = a_.gram.data();
   in.xy = a_.xy.data();
-  in.contrast = &contrast;
-  in.root = reml_ && p > 0 ? &cholesky_.root() : nullptr;
+  in.contrast = &contrast_;
+  in.root = reml_ && a_.p > 0 ? &cholesky_.root() : nullptr;
   in.information = with_information && !has_trailing;
-  std::vector<Matrix> c_lambda(a_.plan.groups.size()), outer(a_.plan.groups.size());
-  double* w_out = nullptr;
-  double* f_out = nullptr;
   if (has_trailing) {
-    const Index lanes = lane_batches(a_.leading().levels) * lane_width * a_.leading().effects;
-    cholesky_.trailing_solution(work_.solution, work_.residual);
-    cholesky_.trailing_inverse(work_.inverse, work_.c_lambda);
-    gather_trailing();
-    in.explained = work_.explained.data();
-    in.trailing = work_.gathered.data();
-    work_.w.resize(static_cast<std::size_t>(lanes));
-    w_out = work_.w.data();
-    if (in.root != nullptr) {
-      work_.f.resize(static_cast<std::size_t>(lanes * a_.columns()));
-      f_out = work_.f.data();
-    }
-    c_lambda = work_.c_lambda;
-    trailing_sums(c_lambda, outer);
+    cholesky_.trailing_solution(solution_, residual_);
+    cholesky_.trailing_inverse(inverse_, c_lambda_);
+    gather_patterns();
+    in.explained = explained_.data();
+    in.trailing = gathered_.data();
+    trailing_sums();
   }
-  differentiate_leading(cholesky_.shape(), in, cholesky_.leading(), cholesky_.lambda(0), w_out, f_out, sums_, pool_);
-  c_lambda[0] = sums_.c_lambda;
-  outer[0] = sums_.outer;
+  differentiate_leading(cholesky_.shape(), in, cholesky_.leading(), cholesky_.lambda(0), has_trailing ? w_.data() : nullptr,
+                        has_trailing && in.root != nullptr ? f_.data() : nullptr, sums_, pool_);
+  c_lambda_[0] = sums_.c_lambda;
+  outer_[0] = sums_.outer;
+  assemble(factor, out);
+  if (!with_information) return;
+  if (has_trailing) general_information(out.information);
+  else single_factor_information(out.information);
+  const double variance = sigma2();
+  for (std::size_t g = 0; g < parameters_.size(); ++g)  // h_k'w / sigma^2
+    for (const Parameter& k : parameters_[g]) slope_[k.index] = (k.i == k.j ? 1.0 : 2.0) * outer_[g](k.i, k.j) / variance;
+  out.information /= variance;
+  out.information.noalias() -= (slope_ / degrees_of_freedom()).lazyProduct(slope_.transpose());
+}
 
+// From sums over the levels of groups to the blocks of terms.
+void ProfiledDeviance::assemble(const RelativeFactor& factor, Derivatives& out) {
   const double variance = sigma2();
   out.g.resize(factor.lambda.size());
   out.gradient.resize(factor.lambda.size());
@@ -153,138 +231,17 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
       const Matrix& lambda = factor.lambda[t];
       const Index s = lambda.rows();
       const Index at = group.first[k];
-      const Matrix score = outer[g].block(at, at, s, s) / variance;
-      const auto curved = c_lambda[g].block(at, at, s, s);
-      out.gradient[t] = 2.0 * (curved - score * lambda);
-      if (g == 0) out.g[t] = sums_.c.block(at, at, s, s) - score;
-      else if (s == 1) out.g[t] = curved / lambda(0, 0) - score;
-      else out.g[t] = lambda.transpose().partialPivLu().solve(curved.transpose()).transpose() - score;
-      out.g[t] = 0.5 * (out.g[t] + out.g[t].transpose()).eval();
-    }
-  }
-  if (!with_information) return;
-  if (has_trailing) general_information(out.information);
-  else single_factor_information(sums_, out.information);
-  Vector slope(out.information.rows());  // h_k'w / sigma^2
-  for (std::size_t g = 0; g < a_.plan.groups.size(); ++g)
-    for (const Parameter& k : group_parameters(a_, a_.plan.groups[g]))
-      slope[k.index] = (k.i == k.j ? 1.0 : 2.0) * outer[g](k.i, k.j) / variance;
-  out.information = out.information / variance - slope * slope.transpose() / degrees_of_freedom();
-}
-
-void ProfiledDeviance::single_factor_information(const LeadingSums& sums, Matrix& information) const {
-  const Group& group = a_.leading();
-  const Index s = group.effects;
-  const std::vector<Parameter> parameters = group_parameters(a_, group);
-  const auto size = static_cast<Index>(parameters.size());
-  const auto term = [&](Index i, Index k, Index j, Index l) {  // sum C_ik w_j w_l
-    return sums.information(triangle_index(j, l, s), triangle_index(i, k, s));
-  };
-  information.setZero(size, size);
-  Matrix fixed(sums.fixed_outer.rows(), size);
-  for (const Parameter& a : parameters) {
-    const Index i = a.i, j = a.j;
-    if (fixed.rows() > 0) {
-      fixed.col(a.index) = sums.fixed_outer.col(i + s * j);
-      if (i != j) fixed.col(a.index) += sums.fixed_outer.col(j + s * i);
-    }
-    for (const Parameter& b : parameters) {
-      const Index k = b.i, l = b.j;
-      double sum = term(i, k, j, l);
-      if (k != l) sum += term(i, l, j, k);
-      if (i != j) sum += term(j, k, i, l);
-      if (i != j && k != l) sum += term(j, l, i, k);
-      information(a.index, b.index) = sum;
-    }
-  }
-  if (fixed.rows() > 0) information.noalias() -= fixed.transpose() * fixed;
-}
-
-// Leading directions: sum h'N A h; `meeting` receives a'N'h (q_2, K), `fixed` sums F_X'h (p, K).
-Matrix ProfiledDeviance::level_information(Matrix& meeting, Matrix& fixed) {
-  const EliminationPlan& plan = a_.plan;
-  const Index s = a_.leading().effects;
-  const std::vector<Parameter> parameters = group_parameters(a_, a_.leading());
-  const auto size = static_cast<Index>(parameters.size());
-  Matrix own = Matrix::Zero(size, size);
-  Matrix direction(s, size), reduced(s, size), a(s, s), f(a_.columns(), s);
-  Vector packed(triangle_size(s)), h(s * s), w(s), f_packed(s * a_.columns());
-  Matrix down;
-  const Eigen::Map<const Matrix> h_level(h.data(), s, s);
-  for (const Pattern& pattern : plan.patterns) {
-    const std::span<const Code> where = rows_of(plan, pattern);
-    down.setZero(pattern.rows_count, size);
-    for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
-      load_level(a_.gram.data(), position, packed);
+      const auto score = outer_[g].block(at, at, s, s);
+      const auto curved = c_lambda_[g].block(at, at, s, s);
+      out.gradient[t] = 2.0 * curved;
+      out.gradient[t].noalias() -= (2.0 / variance * score).lazyProduct(lambda);
+      if (g == 0) out.g[t] = sums_.c.block(at, at, s, s);
+      else divide_by(lambda, curved, out.g[t]);
+      out.g[t] -= score / variance;
       for (Index j = 0; j < s; ++j)
-        for (Index i = j; i < s; ++i) a(i, j) = a(j, i) = packed[triangle_index(i, j, s)];
-      load_level(cholesky_.leading().h.data(), position, h);
-      load_level(work_.w.data(), position, w);
-      for (Index k = 0; k < size; ++k) fill_direction(parameters[static_cast<std::size_t>(k)], w.data(), 1, direction.col(k));
-      reduced.noalias() = a * direction;
-      own.noalias() += direction.transpose() * reduced;
-      const Matrix half = h_level * reduced;
-      own.noalias() -= half.transpose() * half;
-      if (fixed.rows() > 0) {
-        load_level(work_.f.data(), position, f_packed);
-        fixed.noalias() += Eigen::Map<const Matrix>(f_packed.data(), a_.columns(), s).topRows(a_.p) * direction;
-      }
-      if (pattern.rows_count == 0) continue;
-      reduced.noalias() = direction - h_level.transpose() * half;  // N'h
-      down.noalias() += Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count,
-                                                 pattern.rows_count, s) * reduced;
+        for (Index i = j + 1; i < s; ++i) out.g[t](i, j) = out.g[t](j, i) = 0.5 * (out.g[t](i, j) + out.g[t](j, i));
     }
-    for (Index k = 0; k < size; ++k)
-      for (Index i = 0; i < pattern.rows_count; ++i) meeting(where[static_cast<std::size_t>(i)], k) += down(i, k);
   }
-  return own;
-}
-
-// F = h_1'NA h_1 + h_2'(a'N'h_1) + (h_2'a'N'h_1)' + h_2'K h_2 - |L_22^-1 Lam_2'(a'N'h_1 + K h_2)|^2 - |R_X^-T F_X'h|^2
-void ProfiledDeviance::general_information(Matrix& information) {
-  const EliminationPlan& plan = a_.plan;
-  const Index size = parameter_starts(a_).back();
-  const Index p = reml_ ? a_.p : 0;
-  const auto leading = group_parameters(a_, a_.leading());
-  const auto first = static_cast<Index>(leading.size());
-  std::vector<Index> order;  // columns here -> parameter
-  for (const Parameter& k : leading) order.push_back(k.index);
-
-  const Vector w = work_.residual.col(a_.p) - work_.residual.leftCols(a_.p) * cholesky_.beta();
-  Matrix direction = Matrix::Zero(plan.trailing.size, size - first);
-  Index column = 0;
-  for (std::size_t g = 1; g < plan.groups.size(); ++g)
-    for (const Parameter& k : group_parameters(a_, plan.groups[g])) {
-      order.push_back(k.index);
-      Index row = 0;
-      for (const Code group : plan.group_of_rank) {
-        const Index s = plan.groups[static_cast<std::size_t>(group)].effects;
-        if (static_cast<std::size_t>(group) == g) fill_direction(k, w.data() + row, 1, direction.col(column).segment(row, s));
-        row += s;
-      }
-      ++column;
-    }
-  Matrix meeting = Matrix::Zero(plan.trailing.size, size);
-  Matrix fixed = Matrix::Zero(p, size);
-  Matrix fixed_leading = Matrix::Zero(p, first);
-  Matrix leading_meeting = Matrix::Zero(plan.trailing.size, first);
-  Matrix f = Matrix::Zero(size, size);
-  f.topLeftCorner(first, first) = level_information(leading_meeting, fixed_leading);
-  meeting.leftCols(first) = leading_meeting;
-  meeting.rightCols(size - first) = cholesky_.schur_times(direction);
-  fixed.leftCols(first) = fixed_leading;
-  if (p > 0) fixed.rightCols(size - first).noalias() = work_.residual.leftCols(p).transpose() * direction;
-  f.bottomRows(size - first).noalias() += direction.transpose() * meeting;
-  f.topRightCorner(first, size - first) = f.bottomLeftCorner(size - first, first).transpose();
-  cholesky_.half_solve(meeting);
-  f.noalias() -= meeting.transpose() * meeting;
-  if (p > 0) {
-    cholesky_.root().transpose().triangularView<Eigen::Lower>().solveInPlace(fixed);
-    f.noalias() -= fixed.transpose() * fixed;
-  }
-  information.resize(size, size);
-  for (Index i = 0; i < size; ++i)
-    for (Index j = 0; j < size; ++j) information(order[static_cast<std::size_t>(i)], order[static_cast<std::size_t>(j)]) = f(i, j);
 }
 
 }  // namespace henderson

@@ -23,11 +23,18 @@ struct Derivatives {
   Matrix information;            // (K, K): terms one after the other, triangle_size(s_t) each, column-major lower triangles
 };
 
+// One entry of one Psi_t.
+struct Parameter {
+  Index index = 0;     // among all
+  Index i = 0, j = 0;  // stacked effects of its group, i >= j
+};
+
 class ProfiledDeviance {
  public:
-  ProfiledDeviance(const CrossProducts& a, ThreadPool& pool) : a_(a), pool_(pool), cholesky_(a, pool) {}
+  ProfiledDeviance(const CrossProducts& a, ThreadPool& pool);
 
   void set_reml(bool reml) { reml_ = reml; }
+  [[nodiscard]] bool is_reml() const { return reml_; }
 
   // The criterion; +infinity where it does not exist.
   [[nodiscard]] double value(const RelativeFactor& factor);
@@ -37,31 +44,49 @@ class ProfiledDeviance {
   [[nodiscard]] double degrees_of_freedom() const { return static_cast<double>(reml_ ? a_.n - a_.p : a_.n); }
   [[nodiscard]] double sigma2() const { return cholesky_.pwrss() / degrees_of_freedom(); }
   [[nodiscard]] BlockedCholesky& cholesky() { return cholesky_; }
-  [[nodiscard]] bool is_reml() const { return reml_; }
 
  private:
-  struct TrailingWork {
-    Matrix solution, residual;        // (q_2, p + 1)
-    Vector inverse;                   // Lam_2 S^-1 Lam_2'
-    std::vector<Matrix> c_lambda;     // per group
-    AlignedVector<double> explained;  // lanes, s * (p + 1)
-    AlignedVector<double> gathered;   // lanes, triangle_size(s)
-    AlignedVector<double> w, f;       // lanes, s and s * (p + 1)
-    Matrix block, product, panel;
+  // Workspace of one task of patterns.
+  struct PatternWork {
+    Matrix block, product, panel, g;
+    Vector packed, explained;
+    std::vector<Index> places;
   };
 
-  void gather_trailing();
-  void trailing_sums(std::vector<Matrix>& c_lambda, std::vector<Matrix>& outer);
-  void single_factor_information(const LeadingSums& sums, Matrix& information) const;
+  void gather_patterns();
+  void gather_pattern(const Pattern& pattern, PatternWork& work);
+  void trailing_sums();
+  void assemble(const RelativeFactor& factor, Derivatives& out);
+  void single_factor_information(Matrix& information);
   void general_information(Matrix& information);
-  Matrix level_information(Matrix& meeting, Matrix& fixed);
+  void trailing_directions();
+  void level_information();
 
   const CrossProducts& a_;
   ThreadPool& pool_;
   bool reml_ = true;
   BlockedCholesky cholesky_;
+  std::vector<std::vector<Parameter>> parameters_;  // per group
+  Index size_ = 0;                                  // parameters
   LeadingSums sums_;
-  TrailingWork work_;
+  Vector contrast_, slope_;
+  std::vector<Matrix> c_lambda_, outer_, fixed_;    // per group
+  Matrix fixed_directions_;                         // (p, K)
+
+  // The trailing block's part; empty without one.
+  Matrix solution_, residual_;        // (q_2, p + 1)
+  Vector trailing_w_;                 // (q_2) Z_2'Py
+  Matrix trailing_y_;                 // (q_2, p) Z_2'V^-1Q R_X^-1
+  Vector inverse_;                    // Lam_2 S^-1 Lam_2'
+  AlignedVector<double> explained_;   // lanes, s * (p + 1)
+  AlignedVector<double> gathered_;    // lanes, triangle_size(s)
+  AlignedVector<double> w_, f_;       // lanes, s and s * (p + 1)
+  std::vector<PatternWork> pattern_work_;
+  std::vector<Index> order_;          // column of the directions -> parameter
+  Matrix directions_, meeting_;       // (q_2, K_2) and (q_2, K)
+  Matrix products_;                   // (K, K)
+  Matrix level_direction_, level_reduced_, level_half_, level_a_, down_;
+  Vector level_packed_, level_h_, level_w_, level_f_;
 };
 
 }  // namespace henderson

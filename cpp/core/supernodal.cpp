@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/dense_kernels.hpp"
-
 namespace henderson {
 
 namespace {
@@ -26,13 +24,12 @@ Index panel_row(const SupernodalLayout& layout, const Supernode& node, Index row
 
 // Visits the lower triangle of [rows, rows] one column at a time: visit(column index, panel column, panel row of each i >= column).
 template <class Visit>
-void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, Visit&& visit) {
+void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, std::span<Index> place, Visit&& visit) {
   if (layout.is_dense()) {
     for (std::size_t j = 0; j < rows.size(); ++j)
       visit(j, static_cast<Index>(rows[j]) * layout.size, [&](std::size_t i) { return static_cast<Index>(rows[i]); });
     return;
   }
-  std::vector<Index> place(rows.size());
   const Supernode* current = nullptr;
   for (std::size_t j = 0; j < rows.size(); ++j) {
     const Supernode& node = supernode_with(layout, rows[j]);
@@ -60,21 +57,35 @@ Index entry_place(const SupernodalLayout& layout, Index row, Index col) {
   return node.values_begin + (col - node.first) * node.stride() + panel_row(layout, node, row);
 }
 
-void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const Eigen::Ref<const Matrix>& update, double* values) {
-  for_each_column(layout, rows, [&](std::size_t j, Index column, auto&& row) {
+void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const ConstBlock& update, double* values,
+                 std::span<Index> places) {
+  for_each_column(layout, rows, places, [&](std::size_t j, Index column, auto&& row) {
     const double* from = update.data() + static_cast<Index>(j) * update.outerStride();
     for (std::size_t i = j; i < rows.size(); ++i) values[column + row(i)] -= from[i];
   });
 }
 
-void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Eigen::Ref<Matrix> out) {
-  for_each_column(layout, rows, [&](std::size_t j, Index column, auto&& row) {
+void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out, std::span<Index> places) {
+  for_each_column(layout, rows, places, [&](std::size_t j, Index column, auto&& row) {
     for (std::size_t i = j; i < rows.size(); ++i) {
       const double value = values[column + row(i)];
       out(static_cast<Index>(i), static_cast<Index>(j)) = value;
       out(static_cast<Index>(j), static_cast<Index>(i)) = value;
     }
   });
+}
+
+SupernodalWork make_work(const SupernodalLayout& layout) {
+  Index longest = 0, widest = 0, largest = 0;
+  for (const Supernode& node : layout.supernodes) {
+    largest = std::max(largest, node.cols);
+    if (node.rows_count == 0) continue;
+    longest = std::max(longest, node.rows_count);
+    widest = std::max(widest, node.cols);
+  }
+  SupernodalWork work{Matrix(longest, longest), Matrix(longest, widest), std::vector<Index>(static_cast<std::size_t>(longest)), {}};
+  reserve(largest, work.dense);
+  return work;
 }
 
 bool factor_in_place(const SupernodalLayout& layout, double* values, SupernodalWork& work, ThreadPool& pool) {
@@ -89,13 +100,17 @@ bool factor_in_place(const SupernodalLayout& layout, double* values, SupernodalW
     }
     if (node.rows_count == 0) continue;
     Block below = panel.bottomRows(node.rows_count);
-    if (node.cols == 1) below /= diagonal(0, 0);
-    else solve_right_transposed(diagonal, below, pool);
-    work.update.resize(node.rows_count, node.rows_count);
-    work.update.setZero();
-    subtract_outer(below, work.update, pool);
-    work.update *= -1.0;
-    subtract_at(layout, rows_of(layout, node), work.update, values);
+    auto update = work.update.topLeftCorner(node.rows_count, node.rows_count);
+    if (node.cols == 1) {
+      below /= diagonal(0, 0);
+      for (Index j = 0; j < node.rows_count; ++j)
+        for (Index i = j; i < node.rows_count; ++i) update(i, j) = below(i, 0) * below(j, 0);
+    } else {
+      solve_right_transposed(diagonal, below, pool);
+      update.triangularView<Eigen::Lower>().setZero();
+      add_outer(below, update, pool);
+    }
+    subtract_at(layout, rows_of(layout, node), update, values, work.places);
   }
   return true;
 }
@@ -112,10 +127,12 @@ void solve_lower(const SupernodalLayout& layout, const double* values, Eigen::Re
     auto own = x.middleRows(node.first, node.cols);
     panel.topRows(node.cols).triangularView<Eigen::Lower>().solveInPlace(own);
     const auto rows = rows_of(layout, node);
-    for (Index c = 0; c < x.cols() && !rows.empty(); ++c) {
-      const Vector down = panel.bottomRows(node.rows_count) * own.col(c);
-      for (std::size_t i = 0; i < rows.size(); ++i) x(rows[i], c) -= down[static_cast<Index>(i)];
-    }
+    for (Index c = 0; c < x.cols(); ++c)
+      for (Index k = 0; k < node.cols; ++k) {
+        const double value = own(k, c);
+        const double* down = panel.data() + k * node.stride() + node.cols;
+        for (std::size_t i = 0; i < rows.size(); ++i) x(rows[i], c) -= down[i] * value;
+      }
   }
 }
 
@@ -124,11 +141,13 @@ void solve_upper(const SupernodalLayout& layout, const double* values, Eigen::Re
     const auto panel = panel_of(*node, values);
     auto own = x.middleRows(node->first, node->cols);
     const auto rows = rows_of(layout, *node);
-    Vector above(node->rows_count);
-    for (Index c = 0; c < x.cols() && !rows.empty(); ++c) {
-      for (std::size_t i = 0; i < rows.size(); ++i) above[static_cast<Index>(i)] = x(rows[i], c);
-      own.col(c).noalias() -= panel.bottomRows(node->rows_count).transpose() * above;
-    }
+    for (Index c = 0; c < x.cols(); ++c)
+      for (Index k = 0; k < node->cols; ++k) {
+        const double* down = panel.data() + k * node->stride() + node->cols;
+        double sum = 0;
+        for (std::size_t i = 0; i < rows.size(); ++i) sum += down[i] * x(rows[i], c);
+        own(k, c) -= sum;
+      }
     panel.topRows(node->cols).triangularView<Eigen::Lower>().transpose().solveInPlace(own);
   }
 }
@@ -138,17 +157,20 @@ void invert_in_place(const SupernodalLayout& layout, double* values, SupernodalW
     Block panel = panel_of(*node, values);
     Block diagonal = panel.topRows(node->cols);
     if (node->rows_count == 0) {
-      invert_from_cholesky(diagonal, pool);
+      invert_from_cholesky(diagonal, work.dense, pool);
       continue;
     }
     Block below = panel.bottomRows(node->rows_count);
     diagonal.triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(below);  // Y
-    work.panel = below;
-    work.update.resize(node->rows_count, node->rows_count);
-    gather_at(layout, rows_of(layout, *node), values, work.update);
-    below.noalias() = -(work.update * work.panel);
-    invert_from_cholesky(diagonal, pool);
-    diagonal.triangularView<Eigen::Lower>() -= work.panel.transpose() * below;
+    auto y = work.panel.topLeftCorner(node->rows_count, node->cols);
+    y = below;
+    auto far = work.update.topLeftCorner(node->rows_count, node->rows_count);
+    gather_at(layout, rows_of(layout, *node), values, far, work.places);
+    below.noalias() = far * y;
+    below *= -1.0;
+    invert_from_cholesky(diagonal, work.dense, pool);
+    for (Index j = 0; j < node->cols; ++j)
+      for (Index i = j; i < node->cols; ++i) diagonal(i, j) -= y.col(i).dot(below.col(j));
   }
 }
 

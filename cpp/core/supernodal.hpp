@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "core/dense_kernels.hpp"
 #include "core/thread_pool.hpp"
 #include "core/types.hpp"
 
@@ -56,17 +57,20 @@ struct SupernodalLayout {
 // Where the entry (row, col), row >= col, of the matrix lies in the values.
 [[nodiscard]] Index entry_place(const SupernodalLayout& layout, Index row, Index col);
 
-using Values = Eigen::Ref<Vector>;
-using ConstValues = Eigen::Ref<const Vector>;
-
-// values[rows, rows] -= update, lower triangles; rows ascending.
-void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const Eigen::Ref<const Matrix>& update, double* values);
+// values[rows, rows] -= update, lower triangles; rows ascending. `places` is scratch, at least as long as rows.
+void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const ConstBlock& update, double* values,
+                 std::span<Index> places);
 // out = values[rows, rows], both triangles.
-void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Eigen::Ref<Matrix> out);
+void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out, std::span<Index> places);
 
 struct SupernodalWork {
-  Matrix update, panel;
+  Matrix update;  // (longest R_J)^2
+  Matrix panel;   // longest R_J x widest supernode that has one
+  std::vector<Index> places;
+  DenseWork dense;
 };
+
+[[nodiscard]] SupernodalWork make_work(const SupernodalLayout& layout);
 
 [[nodiscard]] bool factor_in_place(const SupernodalLayout& layout, double* values, SupernodalWork& work, ThreadPool& pool);
 [[nodiscard]] double log_det_of_factor(const SupernodalLayout& layout, const double* values);  // log|L|^2

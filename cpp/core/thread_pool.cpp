@@ -39,7 +39,7 @@ void ThreadPool::start() {
 }
 
 void ThreadPool::drain() {
-  for (Index i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) (*task_)(i);
+  for (Index i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_.call(task_.context, i);
 }
 
 void ThreadPool::work() {
@@ -56,15 +56,15 @@ void ThreadPool::work() {
   }
 }
 
-void ThreadPool::run(Index count, const std::function<void(Index)>& task) {
-  if (count > 1 && threads_ > 1 && workers_.empty()) start();
-  if (count <= 1 || workers_.empty() || process_ != process_id()) {
-    for (Index i = 0; i < count; ++i) task(i);
+void ThreadPool::run_shared(Index count, TaskRef task) {
+  if (workers_.empty()) start();
+  if (process_ != process_id()) {
+    for (Index i = 0; i < count; ++i) task.call(task.context, i);
     return;
   }
   {
     const std::lock_guard lock(mutex_);
-    task_ = &task;
+    task_ = task;
     count_ = count;
     next_ = 0;
     busy_ = static_cast<int>(workers_.size());

@@ -6,9 +6,9 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <functional>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "core/types.hpp"
@@ -24,10 +24,24 @@ class ThreadPool {
 
   [[nodiscard]] int threads() const { return threads_; }
 
-  // Calls task(0), ..., task(count - 1), each once, and returns when all are done.
-  void run(Index count, const std::function<void(Index)>& task);
+  // Calls task(0), ..., task(count - 1), each once, and returns when all are done. Nothing is copied or allocated.
+  template <class Task>
+  void run(Index count, Task&& task) {
+    if (count <= 1 || threads_ == 1) {
+      for (Index i = 0; i < count; ++i) task(i);
+      return;
+    }
+    run_shared(count, {[](void* context, Index i) { (*static_cast<std::remove_reference_t<Task>*>(context))(i); },
+                       const_cast<void*>(static_cast<const void*>(&task))});
+  }
 
  private:
+  struct TaskRef {
+    void (*call)(void*, Index) = nullptr;
+    void* context = nullptr;
+  };
+
+  void run_shared(Index count, TaskRef task);
   void start();
   void work();
   void drain();
@@ -38,7 +52,7 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable finished_;
-  const std::function<void(Index)>* task_ = nullptr;
+  TaskRef task_;
   Index count_ = 0;
   std::atomic<Index> next_{0};
   int busy_ = 0;

@@ -1,0 +1,81 @@
+// The test harness: TEST registers a function, CHECK and CHECK_CLOSE record what fails, run_tests runs them all.
+//
+//   TEST(name) { CHECK(condition); CHECK_CLOSE(actual, expected, relative_tolerance); }
+//   const Scope scope("design 3");     names the case in the messages of its block
+#pragma once
+
+#include <Eigen/Core>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace henderson::testing {
+
+struct Test {
+  const char* name;
+  void (*body)();
+};
+
+inline std::vector<Test>& registry() {
+  static std::vector<Test> tests;
+  return tests;
+}
+
+struct Registration {
+  Registration(const char* name, void (*body)()) { registry().push_back({name, body}); }
+};
+
+inline std::string& scope_text() {
+  static std::string text;
+  return text;
+}
+
+class Scope {
+ public:
+  explicit Scope(const std::string& name) : before_(scope_text()) { scope_text() += " [" + name + "]"; }
+  ~Scope() { scope_text() = before_; }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+ private:
+  std::string before_;
+};
+
+inline int& failures_of_test() {
+  static int failures = 0;
+  return failures;
+}
+
+inline void report(bool passed, const char* file, int line, const char* expression, double error = 0, double tolerance = 0) {
+  if (passed || ++failures_of_test() > 10) return;
+  std::printf("%s:%d: failed: %s%s", file, line, expression, scope_text().c_str());
+  if (tolerance > 0) std::printf("  relative error %.3g > %.3g", error, tolerance);
+  std::printf("\n");
+}
+
+// Largest difference over largest size; infinite where anything is not finite.
+inline double relative_error(const Eigen::Ref<const Eigen::MatrixXd>& actual, const Eigen::Ref<const Eigen::MatrixXd>& expected) {
+  if (actual.rows() != expected.rows() || actual.cols() != expected.cols()) return HUGE_VAL;
+  if (actual.size() == 0) return 0;
+  if (!actual.allFinite() || !expected.allFinite()) return HUGE_VAL;
+  const double difference = (actual - expected).cwiseAbs().maxCoeff();
+  return difference == 0 ? 0 : difference / std::max(actual.cwiseAbs().maxCoeff(), expected.cwiseAbs().maxCoeff());
+}
+inline double relative_error(double actual, double expected) {
+  return relative_error(Eigen::MatrixXd::Constant(1, 1, actual), Eigen::MatrixXd::Constant(1, 1, expected));
+}
+
+int run_tests(const char* only);
+
+}  // namespace henderson::testing
+
+#define TEST(name)                                                                  \
+  static void test_##name();                                                        \
+  static const henderson::testing::Registration register_##name{#name, test_##name}; \
+  static void test_##name()
+#define CHECK(expression) henderson::testing::report(static_cast<bool>(expression), __FILE__, __LINE__, #expression)
+#define CHECK_CLOSE(actual, expected, tolerance)                                                               \
+  do {                                                                                                         \
+    const double error_ = henderson::testing::relative_error(actual, expected);                               \
+    henderson::testing::report(error_ <= (tolerance), __FILE__, __LINE__, #actual " ~ " #expected, error_, tolerance); \
+  } while (false)
