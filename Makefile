@@ -1,0 +1,72 @@
+# make demo    install into .venv and fit a first model        make test        install, run all tests, check the packages
+# make lint    ruff, clang-format                              make typecheck   mypy --strict
+# make cpp-test  C++ tests under ASan and UBSan                make bench       time against the peers that are installed
+# Needs python3 >= 3.11 with venv and headers, a C++20 compiler and git; everything else comes from PyPI into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CLANG_FORMAT := $(BIN)/clang-format
+
+export PATH := $(abspath $(BIN)):$(PATH)
+
+cpp_files := $(wildcard cpp/core/*.?pp cpp/bindings/*.?pp cpp/tests/*.?pp)
+package_files := $(cpp_files) CMakeLists.txt pyproject.toml README.md \
+	$(shell find python -type f -not -name '*.pyc' -not -path '*/.*')
+
+.PHONY: demo test quick-test lint format typecheck cpp-test bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m henderson fit "Reaction ~ Days + (Days | Subject)" sleepstudy
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --packaging --cov --cov-report=term
+
+quick-test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" -q
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(CLANG_FORMAT) --dry-run --Werror $(cpp_files)
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	$(CLANG_FORMAT) -i $(cpp_files)
+
+typecheck: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+cpp-test: $(VENV)/.ready
+	$(BIN)/cmake --preset sanitize -DPython_EXECUTABLE="$(abspath $(BIN)/python)"
+	$(BIN)/cmake --build --preset sanitize
+	$(BIN)/ctest --preset sanitize
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/run.py --readme
+
+clean:
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+
+# The build requirements live in .venv and pip builds without isolation, so that compiled objects are reused;
+# the packaging test builds in isolation, from a clean tree.
+$(VENV)/.ready: pyproject.toml .ci/check_prerequisites
+	@.ci/check_prerequisites "$(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
+	$(PIP) install --quiet -r $(VENV)/build-requirements.txt cmake ninja
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.ready $(package_files)
+	@echo "Building and installing henderson into $(VENV) (the first time: a few minutes) ..."
+	$(PIP) install --quiet --no-build-isolation .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.ready $(package_files)
+	@echo "Building and installing henderson[dev] into $(VENV) (the first time: a few minutes) ..."
+	$(PIP) install --quiet --no-build-isolation ".[dev]"
+	@touch $@ $(VENV)/.installed
