@@ -1,0 +1,290 @@
+"""ModelFrame -> DesignMatrices: response, columns of X, random terms and grouping factors, as arrays with names.
+
+Nothing here is n x levels: a random term is a few columns and the codes of its grouping factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from henderson import errors
+from henderson.coding import Coder, Variable, check_contrast_names
+from henderson.columns import Numbers
+from henderson.contrasts import as_contrast
+from henderson.expression import Expression
+from henderson.factors import Factor, make_factor
+from henderson.formula import Formula, RandomPart, parse_formula
+from henderson.frame import ModelFrame, model_frame
+from henderson.transforms import Evaluator, States
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm:
+    """Random effects of one grouping factor, with an unstructured covariance.
+
+    Attributes
+    ----------
+    group
+        Name of the grouping factor, ``Subject``.
+    label
+        The same, made unique among the terms as lme4 does: ``Subject``, ``Subject.1``.
+    factor
+        Index into ``DesignMatrices.factors``.
+    names
+        Column names, ``("(Intercept)", "Days")``.
+    columns
+        (n,) float64 each, None for a column of ones.
+    part
+        Index into ``DesignMatrices.formula.random_terms``.
+    """
+
+    group: str
+    label: str
+    factor: int
+    names: tuple[str, ...]
+    columns: tuple[Numbers | None, ...]
+    part: int
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """What has to be remembered to compute the same columns for other rows."""
+
+    variables: dict[Expression, Variable]
+    states: States
+    offset_column: str | None
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class DesignMatrices:
+    """A linear mixed model as arrays.
+
+    Attributes
+    ----------
+    y
+        (n,) response; the offset has not been subtracted.
+    x
+        Columns of the fixed effects, (n,) float64 each, None for a column of ones; may be rank-deficient.
+    x_names
+        Their names as R prints them.
+    terms
+        Sorted by decreasing number of levels; terms of ``||`` have one column each.
+    factors
+        The distinct grouping factors, in the order in which the terms use them.
+    weights
+        (n,) positive, or None.
+    offset
+        (n,) sum of ``offset()`` terms and the argument, or None.
+    n_dropped, n_zero_weight, n_excluded
+        Rows left out for missing values, for weight zero, by ``subset``.
+    rows
+        Positions in the table of the rows used, None for all.
+    recipe
+        What `design_for` needs for new rows.
+    """
+
+    y: Numbers
+    x: list[Numbers | None]
+    x_names: tuple[str, ...]
+    terms: tuple[RandomTerm, ...]
+    factors: tuple[Factor, ...]
+    weights: Numbers | None
+    offset: Numbers | None
+    response_name: str
+    formula: Formula
+    n_dropped: int
+    n_zero_weight: int
+    n_excluded: int
+    rows: NDArray[np.intp] | None
+    recipe: Recipe = field(repr=False)
+    table_index: Any = field(repr=False, default=None)
+    data_name: str = ""
+
+    @property
+    def n(self) -> int:
+        """Number of rows used."""
+        return len(self.y)
+
+    @cached_property
+    def index(self) -> Any:
+        """Labels of the rows used, a pandas Index: the table's own, or row numbers."""
+        return row_labels(self.table_index, self.rows, self.n)
+
+    def x_matrix(self) -> NDArray[np.float64]:
+        """The fixed-effects model matrix, (n, p) in Fortran order."""
+        return stack(self.x, self.n)
+
+    def z_matrix(self, term: int) -> NDArray[np.float64]:
+        """The columns of a random term, (n, effects) in Fortran order."""
+        return stack(self.terms[term].columns, self.n)
+
+
+def stack(columns: list[Numbers | None] | tuple[Numbers | None, ...], n: int) -> NDArray[np.float64]:
+    """Columns side by side, in Fortran order."""
+    matrix = np.ones((n, len(columns)), order="F")
+    for position, column in enumerate(columns):
+        if column is not None:
+            matrix[:, position] = column
+    return matrix
+
+
+def row_labels(table_index: Any, rows: NDArray[np.intp] | None, n: int) -> Any:
+    """The labels of some rows of a table, as a pandas Index."""
+    import pandas
+
+    if table_index is not None:
+        return table_index if rows is None else table_index[rows]
+    return pandas.RangeIndex(n) if rows is None else pandas.Index(rows)
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    subset: Any = None,
+    na_action: str = "drop",
+    contrasts: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
+    data_name: str = "",
+) -> DesignMatrices:
+    """Formula and table to arrays.
+
+    Parameters
+    ----------
+    formula
+        In lme4's language.
+    data
+        pandas, polars or pyarrow table, or dict of arrays.
+    weights, offset
+        Column name, or one number per row of the table.
+    subset
+        Boolean array, query such as ``"age > 5"``, or function of the table.
+    na_action
+        ``"drop"`` or ``"fail"``.
+    contrasts
+        By variable: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sas"``, ``"diff"``,
+        ``("treatment", base)``, or a (levels, columns) matrix.
+    context
+        Functions and constants the formula may use.
+    data_name
+        What to call the table in print.
+
+    Raises
+    ------
+    FormulaError, DataError
+        The formula cannot be read, or does not fit the data.
+
+    Examples
+    --------
+    >>> data = {"y": [1.0, 2.5, 2.0, 4.0], "f": ["a", "b", "a", "b"], "g": [1, 1, 2, 2]}
+    >>> design = build_design("y ~ f + (1 | g)", data)
+    >>> design.x_names
+    ('(Intercept)', 'fb')
+    >>> design.factors[0].codes
+    array([0, 0, 1, 1], dtype=int32)
+    """
+    parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
+    parsed.require_mixed()
+    context = {name: context[name] for name in parsed.identifiers() & context.keys()} if context else {}
+    frame = model_frame(
+        parsed, data, weights=weights, offset=offset, subset=subset, na_action=na_action, context=context
+    )
+    recipe = Recipe({}, {}, offset if isinstance(offset, str) else None, context)
+    evaluator = Evaluator(frame, recipe.states, context, is_learning=True)
+    y = _response(evaluator, frame.formula)
+    if contrasts is not None and not isinstance(contrasts, Mapping):
+        raise errors.argument_type("contrasts", contrasts, "a dict such as {'x': 'sum'}")
+    coder = Coder(evaluator, recipe.variables, {name: as_contrast(name, c) for name, c in (contrasts or {}).items()})
+    x, x_names = coder.columns(frame.formula.fixed)
+    terms, factors = _random_terms(coder, frame)
+    if contrasts:
+        check_contrast_names(contrasts, recipe.variables)
+    return DesignMatrices(
+        y=y,
+        x=x,
+        x_names=x_names,
+        terms=terms,
+        factors=factors,
+        weights=frame.weights,
+        offset=total_offset(evaluator, frame.formula, frame.offset),
+        response_name=frame.formula.response_label,
+        formula=frame.formula,
+        n_dropped=frame.n_dropped,
+        n_zero_weight=frame.n_zero_weight,
+        n_excluded=frame.n_excluded,
+        rows=frame.rows,
+        recipe=recipe,
+        table_index=frame.table_index,
+        data_name=data_name,
+    )
+
+
+def _response(evaluator: Evaluator, formula: Formula) -> Numbers:
+    """The response, numeric and not constant; booleans count as 0 and 1, as in lme4."""
+    assert formula.response is not None
+    y = evaluator.number(formula.response, "the response")
+    if y[0] == y[-1] and bool((y == y[0]).all()):
+        raise errors.response_constant(formula.response_label, float(y[0]))
+    return y
+
+
+def total_offset(evaluator: Evaluator, formula: Formula, argument: Numbers | None) -> Numbers | None:
+    """The sum of the ``offset()`` terms of a formula and the ``offset=`` argument, None if there is neither."""
+    total = argument
+    if argument is not None and evaluator.is_learning and not np.isfinite(argument).all():
+        row = int(np.argmax(~np.isfinite(argument)))
+        raise errors.infinite_value("offset=", evaluator.source.table_row(row), float(argument[row]))
+    for node in formula.offsets:
+        value = evaluator.number(node, "an offset")
+        total = value if total is None else total + value
+    return total
+
+
+def _random_terms(coder: Coder, frame: ModelFrame) -> tuple[tuple[RandomTerm, ...], tuple[Factor, ...]]:
+    """The random terms, sorted by decreasing number of levels, and their distinct factors."""
+    parts = frame.formula.random_terms
+    factors: dict[str, Factor] = {}
+    for part in parts:
+        if part.grouping.label not in factors:
+            factors[part.grouping.label] = _checked_factor(part, coder.evaluator, frame.n)
+    order = sorted(range(len(parts)), key=lambda index: -factors[parts[index].grouping.label].n_levels)
+    positions: dict[str, int] = {}
+    terms: list[RandomTerm] = []
+    for index in order:
+        part = parts[index]
+        group = part.grouping.label
+        columns, names = coder.columns(part.effects)
+        factor = positions.setdefault(group, len(positions))
+        _check_effects(part, factors[group].n_levels * (len(columns) if part.is_correlated else 1), frame.n)
+        chunks = [slice(None)] if part.is_correlated else [slice(j, j + 1) for j in range(len(columns))]
+        for chunk in chunks:
+            label = _unique_label(group, terms)
+            terms.append(RandomTerm(group, label, factor, names[chunk], tuple(columns[chunk]), index))
+    return tuple(terms), tuple(factors[group] for group in positions)
+
+
+def _checked_factor(part: RandomPart, evaluator: Evaluator, n: int) -> Factor:
+    factor = make_factor(part.grouping, evaluator)
+    if factor.n_levels >= n:
+        raise errors.grouping_too_fine(factor.name, factor.n_levels, n)
+    return factor
+
+
+def _check_effects(part: RandomPart, effects: int, n: int) -> None:
+    if effects >= n:
+        raise errors.effects_too_many(part.text, effects, n)
+
+
+def _unique_label(group: str, terms: list[RandomTerm]) -> str:
+    """R's make.unique: the second term of a group is called group.1."""
+    count = sum(term.group == group for term in terms)
+    return f"{group}.{count}" if count else group
