@@ -1,0 +1,331 @@
+"""Fits from arrays, without formulas or tables: for other packages, simulations and thousands of responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from henderson import _core, errors_fit
+from henderson.array_inputs import Inputs, RandomTerm, as_float, gather, share_factors
+from henderson.compiled import Callback, CompiledProblem, Matrix, Solution, Vector
+from henderson.optimum import CONVERGED, Optimum
+from henderson.options import checked_theta
+from henderson.theta import covariances
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ResponseFits:
+    """Fits of many responses to one design: row i belongs to column i of the responses.
+
+    Attributes
+    ----------
+    theta
+        Relative covariance parameters, shape (r, t).
+    beta
+        Fixed effects, shape (r, p); NaN for aliased columns of X.
+    sigma, criterion
+        Residual standard deviations, and REML criteria or deviances, shape (r,).
+    evaluations
+        Evaluations of the criterion, shape (r,).
+    converged
+        Whether each fit met its tolerance, shape (r,).
+    """
+
+    theta: Matrix
+    beta: Matrix
+    sigma: Vector
+    criterion: Vector
+    evaluations: NDArray[np.int64]
+    converged: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.sigma)
+
+    def __repr__(self) -> str:
+        return f"<ResponseFits: {len(self)} responses, {int(self.converged.sum())} converged>"
+
+
+class ArrayFit:
+    """A linear mixed model fitted to arrays by `fit_arrays`; results are numpy arrays, computed when asked for.
+
+    The number of rows is n, of fixed effects p; term t has s effects for each of its levels.
+    """
+
+    def __init__(
+        self,
+        y: Vector,
+        inputs: Inputs,
+        problem: CompiledProblem,
+        found: _core.Optimum,
+        reml: bool,
+    ) -> None:
+        self._y = y
+        self._inputs = inputs
+        self._problem = problem
+        self._found: _core.Optimum | None = found
+        self.is_reml = reml
+        self.theta: Vector = found.theta
+        self.criterion: float = found.criterion
+        self.converged: bool = found.status == CONVERGED
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """Where the optimiser ended: evaluations, decrement, certificate, trace."""
+        assert self._found is not None
+        return Optimum.from_core(self._found, tuple(len(term.columns) for term in self._inputs.terms))
+
+    @cached_property
+    def _solution(self) -> Solution:
+        return self._problem.solve(self._y, self.theta, self.is_reml)
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Indices of the columns of X that were kept; the others are linear combinations of earlier ones."""
+        return self._problem.kept
+
+    @property
+    def beta(self) -> Vector:
+        """Fixed effects, shape (p,); NaN for aliased columns of X."""
+        return _spread(self._solution.beta, self.kept, len(self._inputs.x))
+
+    @property
+    def vcov(self) -> Matrix:
+        """Covariance matrix of the fixed effects, shape (p, p); NaN for aliased columns."""
+        p, kept, found = len(self._inputs.x), self.kept, self._solution
+        kernel = found.sigma**2 * found.unscaled_vcov
+        if len(kept) == p:
+            return kernel
+        full = np.full((p, p), np.nan)
+        full[np.ix_(kept, kept)] = kernel
+        return full
+
+    @property
+    def stderror(self) -> Vector:
+        """Standard errors of the fixed effects, shape (p,)."""
+        return np.sqrt(np.diag(self.vcov))
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._solution.sigma
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood (restricted, for a REML fit): minus half the criterion."""
+        return -0.5 * self.criterion
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether the covariance matrix of some term has less than full rank."""
+        return self.optimum.is_singular
+
+    @property
+    def ranef(self) -> tuple[Matrix, ...]:
+        """Conditional modes of the random effects, per term (levels, s)."""
+        return self._solution.b
+
+    @cached_property
+    def conditional_variances(self) -> tuple[Matrix, ...]:
+        """Variances of the random effects given y, beta and theta, per term (levels, s, s)."""
+        return tuple(self._problem.conditional_variances(self._y, self.theta, self.is_reml))
+
+    @property
+    def covariances(self) -> tuple[Matrix, ...]:
+        """Covariance matrices of the random effects, per term (s, s)."""
+        sizes = [len(term.columns) for term in self._inputs.terms]
+        return tuple(self.sigma**2 * relative for relative in covariances(self.theta, sizes))
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows."""
+        return len(self._y)
+
+    @property
+    def fitted(self) -> Vector:
+        """Fitted values, random effects and offset included, shape (n,)."""
+        inputs, found = self._inputs, self._solution
+        mean = np.zeros(self.nobs) if inputs.offset is None else inputs.offset.copy()
+        for j, coefficient in zip(self.kept, found.beta, strict=True):
+            mean += _times(inputs.x[j], coefficient)
+        for term, effects in zip(inputs.terms, found.b, strict=True):
+            for k, column in enumerate(term.columns):
+                mean += _times(column, effects[term.codes, k])
+        return mean
+
+    @property
+    def resid(self) -> Vector:
+        """Residuals: response (offset not subtracted) minus fitted values, shape (n,)."""
+        offset = self._inputs.offset
+        return self._y - self.fitted + (0.0 if offset is None else offset)
+
+    def refit(
+        self,
+        y: ArrayLike,
+        *,
+        start: ArrayLike | None = None,
+        tolerance: float = 1e-10,
+        max_evaluations: int = 200,
+        callback: Callback | None = None,
+    ) -> ArrayFit:
+        """Fit another response to the same design, reusing all that does not depend on the response.
+
+        Parameters
+        ----------
+        y
+            New response, shape (n,).
+        start, tolerance, max_evaluations, callback
+            As in `fit_arrays`.
+        """
+        response = self._inputs.response(y)
+        try:
+            found = self._problem.fit(response, self.is_reml, self._start(start), tolerance, max_evaluations, callback)
+        except _core.NonFinite as problem:
+            raise errors_fit.non_finite_array(*problem.args) from None
+        return ArrayFit(response, self._inputs, self._problem, found, self.is_reml)
+
+    def refit_many(
+        self,
+        Y: ArrayLike,
+        *,
+        start: ArrayLike | None = None,
+        tolerance: float = 1e-10,
+        max_evaluations: int = 200,
+        threads: int = 0,
+    ) -> ResponseFits:
+        """Fit every column of `Y` (n, r) to the same design.
+
+        Parameters
+        ----------
+        Y
+            Responses, one a column, shape (n, r).
+        start, tolerance, max_evaluations
+            As in `fit_arrays`.
+        threads
+            Threads to use; 0 chooses.
+        """
+        responses = as_float("Y", Y)
+        n, offset = self.nobs, self._inputs.offset
+        if responses.ndim != 2 or len(responses) != n:
+            raise errors_fit.wrong_shape("Y", responses.shape, f"({n}, number of responses)")
+        if offset is not None:
+            responses = responses - offset[:, None]
+        options = {"tolerance": tolerance, "max_evaluations": max_evaluations, "threads": threads}
+        try:
+            found = self._problem.fit_responses(
+                np.asfortranarray(responses), self.is_reml, start=self._start(start), **options
+            )
+        except _core.NonFinite as problem:
+            raise errors_fit.non_finite_array(*problem.args) from None
+        return ResponseFits(
+            found["theta"],
+            _spread(found["beta"], self.kept, len(self._inputs.x)),
+            found["sigma"],
+            found["criterion"],
+            found["evaluations"],
+            found["status"] == 0,
+        )
+
+    def _start(self, start: ArrayLike | None) -> Vector | None:
+        return None if start is None else checked_theta("start", start, len(self.theta))
+
+    def __repr__(self) -> str:
+        name = "REML criterion" if self.is_reml else "deviance"
+        terms = ", ".join(f"{len(term.columns)} x {term.levels} levels" for term in self._inputs.terms)
+        return f"<ArrayFit: {self.nobs} rows, p = {len(self._inputs.x)}, terms [{terms}], {name} {self.criterion:.10g}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.optimum, self._solution  # plain arrays, in place of the core's objects
+        return self.__dict__ | {"_found": None}
+
+
+def fit_arrays(
+    y: ArrayLike,
+    X: ArrayLike | None,
+    *,
+    terms: Sequence[RandomTerm],
+    reml: bool = True,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    tolerance: float = 1e-10,
+    max_evaluations: int = 200,
+    callback: Callback | None = None,
+    threads: int = 0,
+) -> ArrayFit:
+    """Fit y = X beta + sum of random terms + error.
+
+    Parameters
+    ----------
+    y
+        Response, shape (n,).
+    X
+        Fixed-effects columns, shape (n, p), with a column of ones if an intercept is wanted. None: no fixed effects.
+    terms
+        The random terms. Those with the same codes share one grouping factor.
+    reml
+        Restricted maximum likelihood; False for maximum likelihood.
+    weights
+        Precision weights, shape (n,), positive: row i has variance sigma² / weights[i].
+    offset
+        Known part of the mean, shape (n,).
+    start
+        Theta to start from; by default a moment estimate.
+    tolerance
+        Stop when the expected further drop of the criterion is less than this, in units of deviance.
+    max_evaluations
+        Give up after so many evaluations.
+    callback
+        Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit.
+    threads
+        Threads to use; 0 chooses by the size of the problem.
+
+    Returns
+    -------
+    ArrayFit
+        The arrays passed are not copied unless they must be converted: do not change them while using the fit.
+
+    Raises
+    ------
+    DataError
+        When shapes disagree or a value is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from henderson import RandomTerm, fit_arrays
+    >>> rng = np.random.default_rng(1)
+    >>> subject = np.repeat(np.arange(10), 5)
+    >>> x = np.tile(np.arange(5.0), 10)
+    >>> y = 1 + 2 * x + rng.normal(size=10)[subject] + rng.normal(size=50)
+    >>> fit = fit_arrays(y, np.column_stack([np.ones(50), x]), terms=[RandomTerm(subject)])
+    >>> fit.beta.shape, fit.refit(y + 1).converged
+    ((2,), True)
+    """
+    inputs = gather(X, terms, weights, offset)
+    response = inputs.response(y)
+    codes, levels, layout = share_factors(terms)
+    try:
+        problem = CompiledProblem(response, inputs.x, codes, levels, layout, inputs.weights, threads)
+    except _core.NonFinite as bad:
+        raise errors_fit.non_finite_array(*bad.args) from None
+    checked = None if start is None else checked_theta("start", start, problem.theta_size)
+    found = problem.fit(response, reml, checked, tolerance, max_evaluations, callback)
+    return ArrayFit(response, inputs, problem, found, reml)
+
+
+def _spread(values: NDArray[np.float64], kept: list[int], p: int) -> NDArray[np.float64]:
+    """Put NaN where a column was dropped (last axis)."""
+    if len(kept) == p:
+        return values
+    full = np.full((*values.shape[:-1], p), np.nan)
+    full[..., kept] = values
+    return full
+
+
+def _times(column: Vector | None, effects: Any) -> Any:
+    return effects if column is None else column * effects

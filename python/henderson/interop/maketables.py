@@ -1,0 +1,101 @@
+"""The plug-in protocol of the table package maketables: ``maketables.ETable([fit])`` works on fitted models.
+
+The p-values and the intervals of the table are Wald's (normal distribution); `vcov_info` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from henderson.inference import wald
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from henderson.model import LinearMixedModel
+
+LABELS = {
+    "N": "Observations",
+    "ll": "Log-likelihood",
+    "aic": "AIC",
+    "bic": "BIC",
+    "reml": "REML criterion",
+    "deviance": "Deviance",
+    "sigma": "Residual SD",
+    "groups": "Groups",
+    "random_sd": "Random-effects SD",
+    "df_resid": "Residual df",
+    "singular": "Singular fit",
+    "converged": "Converged",
+    "method": "Method",
+}
+
+
+def coefficient_table(model: LinearMixedModel) -> pd.DataFrame:
+    """Give b, se, t, p and the 90 % and 95 % limits of the fixed effects, index "Coefficient"."""
+    import pandas as pd
+
+    statistic = model.coefficients.dropna(how="all")["statistic"].to_numpy(dtype=np.float64)
+    columns = {"b": model.fixef, "se": model.stderror, "t": statistic, "p": wald.normal_p_values(statistic)}
+    table = pd.DataFrame(columns, index=model.fixef.index)
+    for percent in (95, 90):
+        limits = wald.limits(model, percent / 100)
+        table[f"ci{percent}l"], table[f"ci{percent}u"] = limits[:, 0], limits[:, 1]
+    table.index.name = "Coefficient"
+    return table
+
+
+def response_name(model: LinearMixedModel) -> str:
+    """Name of the response."""
+    return model.design.response_name
+
+
+def random_part(model: LinearMixedModel) -> str:
+    """Name the grouping factors, each a row of the table as absorbed effects are."""
+    return " + ".join(f"Random: {name}" for name in model.ngroups)
+
+
+def vcov_info(model: LinearMixedModel) -> dict[str, Any]:
+    """Say how the standard errors were computed."""
+    return {"vcov_type": "model-based (Wald)", "clustervar": None, "method": "REML" if model.is_reml else "ML"}
+
+
+def statistic(model: LinearMixedModel, key: str) -> Any:
+    """Give one statistic by maketables' key, None where there is none such."""
+    getters: dict[str, Callable[[], Any]] = {
+        "N": lambda: model.nobs,
+        "ll": lambda: model.loglik,
+        "aic": lambda: model.aic,
+        "bic": lambda: model.bic,
+        "reml": lambda: model.criterion if model.is_reml else None,
+        "deviance": lambda: None if model.is_reml else model.criterion,
+        "sigma": lambda: model.sigma,
+        "groups": lambda: ", ".join(f"{name} {levels}" for name, levels in model.ngroups.items()),
+        "random_sd": lambda: _random_sd(model),
+        "df_resid": lambda: model.df_resid,
+        "singular": lambda: "yes" if model.is_singular else "no",
+        "converged": lambda: "yes" if model.converged else "no",
+        "method": lambda: "REML" if model.is_reml else "ML",
+        "se_type": lambda: "model-based (Wald)",
+    }
+    return getters[key]() if key in getters else None
+
+
+def statistic_labels(model: LinearMixedModel) -> dict[str, str]:  # noqa: ARG001 - the protocol passes it
+    """Give the texts shown for the keys."""
+    return dict(LABELS)
+
+
+def default_statistics(model: LinearMixedModel) -> list[str]:
+    """Say what is shown below the coefficients."""
+    return ["N", "groups", "random_sd", "sigma", "reml" if model.is_reml else "deviance", "aic", "bic"]
+
+
+def _random_sd(model: LinearMixedModel) -> str:
+    return "; ".join(
+        f"{term.group}: {', '.join(f'{value:.3g}' for value in np.atleast_1d(term.std_dev))}"
+        for term in model.varcorr.terms
+    )

@@ -1,0 +1,379 @@
+"""The fitted model: every accessor one line, the work in the file of its topic."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from henderson import matrices, ranef, refit, repca, residuals, summary, theta, varcorr
+from henderson.compiled import Callback, CompiledProblem, Solution
+from henderson.inference import wald
+from henderson.interop import maketables
+from henderson.optimum import CONVERGED, Optimum
+from henderson.options import checked_theta
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy import sparse
+
+    from henderson import _core
+    from henderson.design import DesignMatrices
+    from henderson.summary import Summary
+    from henderson.varcorr import VarCorr
+
+Vector = NDArray[np.float64]
+
+
+class LinearMixedModel:
+    """A fitted linear mixed model, as `lmer` returns it.
+
+    Values are labelled with the names lme4 prints, computed when first asked for and then kept. Properties hold what
+    belongs to the fit; methods take arguments. The names of statsmodels results (params, bse, tvalues, llf, ...) answer
+    too; `params` are the fixed effects only.
+
+    Attributes
+    ----------
+    design
+        The response, the columns of X and of the random terms, and the rows used.
+    is_reml
+        Whether the fit maximises the restricted likelihood.
+    call
+        What else was given by name, as printed: ("Data", name), ("Weights", column), ...
+    """
+
+    def __init__(
+        self,
+        design: DesignMatrices,
+        problem: CompiledProblem,
+        found: _core.Optimum,
+        y: Vector,
+        reml: bool,
+        call: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.design = design
+        self._y = y  # the response as the core has it: offset subtracted
+        self.is_reml = reml
+        self._problem = problem
+        self._found: _core.Optimum | None = found
+        self.call = call
+
+    # ------------------------------------------------------------------------------------------------ what was fitted
+
+    @property
+    def formula(self) -> str:
+        """The formula as it was written."""
+        return str(self.design.formula)
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return len(self.design.y)
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        factors = dict.fromkeys(term.factor for term in self.design.terms)
+        return {self.design.factors[i].name: self.design.factors[i].n_levels for i in factors}
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """Row labels of the rows used."""
+        index: pd.Index[Any] = self.design.index
+        return index
+
+    @cached_property
+    def kept(self) -> list[int]:
+        """Indices of the columns of X that were kept; the others are linear combinations of earlier ones."""
+        return self._problem.kept
+
+    @property
+    def aliased(self) -> tuple[str, ...]:
+        """Names of the fixed-effects columns that were dropped because earlier columns determine them."""
+        kept = set(self.kept)
+        return tuple(name for i, name in enumerate(self.design.x_names) if i not in kept)
+
+    # ---------------------------------------------------------------------------------------------------- the optimum
+
+    @cached_property
+    def optimum(self) -> Optimum:
+        """Where the optimiser ended: evaluations, decrement, certificate, trace."""
+        assert self._found is not None
+        return Optimum.from_core(self._found, tuple(len(term.columns) for term in self.design.terms))
+
+    @cached_property
+    def solution(self) -> Solution:
+        """Unlabelled arrays: fixed effects, conditional modes, log-determinants."""
+        return self._problem.solve(self._y, self.optimum.theta, self.is_reml)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimiser met its tolerance."""
+        return self.optimum.status == CONVERGED
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether the covariance matrix of some random term has less than full rank."""
+        return self.optimum.is_singular
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Relative covariance parameters: lme4's order and names."""
+        import pandas as pd
+
+        terms = self.design.terms
+        names = theta.labels([term.group for term in terms], [term.names for term in terms])
+        return pd.Series(self.optimum.theta, index=names, name="theta")
+
+    @property
+    def criterion(self) -> float:
+        """What was minimised: the REML criterion, or the deviance for a maximum-likelihood fit."""
+        return self.optimum.criterion
+
+    @cached_property
+    def deviance(self) -> float:
+        """Minus twice the log-likelihood (not restricted) at theta, beta and sigma profiled out."""
+        return self.criterion_at(reml=False)
+
+    @cached_property
+    def reml_criterion(self) -> float:
+        """Minus twice the restricted log-likelihood at theta, sigma profiled out."""
+        return self.criterion_at(reml=True)
+
+    def criterion_at(self, theta: ArrayLike | None = None, *, reml: bool | None = None) -> float:
+        """REML criterion or deviance at any theta (default: the estimate, and the criterion of the fit)."""
+        own = self.optimum.theta
+        at = own if theta is None else checked_theta("theta", theta, len(own))
+        return self._problem.criterion(self._y, at, self.is_reml if reml is None else reml)
+
+    # ------------------------------------------------------------------------------------------ likelihood and its like
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood (restricted, for a REML fit): minus half the criterion."""
+        return -0.5 * self.criterion
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters: fixed effects, thetas and sigma."""
+        return len(self.kept) + len(self.optimum.theta) + 1
+
+    @property
+    def df_resid(self) -> int:
+        """Rows minus parameters."""
+        return self.nobs - self.n_parameters
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 loglik + 2 n_parameters (of the restricted likelihood, for a REML fit)."""
+        return self.criterion + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 loglik + log(nobs) n_parameters (restricted, for a REML fit)."""
+        return self.criterion + math.log(self.nobs) * self.n_parameters
+
+    # --------------------------------------------------------------------------------------------------- fixed effects
+
+    @cached_property
+    def fixef(self) -> pd.Series[float]:
+        """Estimates of the fixed effects that are not aliased."""
+        import pandas as pd
+
+        names = [self.design.x_names[i] for i in self.kept]
+        return pd.Series(self.solution.beta, index=names, name="fixef")
+
+    @cached_property
+    def vcov(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects."""
+        import pandas as pd
+
+        names = list(self.fixef.index)
+        return pd.DataFrame(self.sigma**2 * self.solution.unscaled_vcov, index=names, columns=names)
+
+    @cached_property
+    def stderror(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects."""
+        import pandas as pd
+
+        return pd.Series(wald.standard_errors(self), index=self.fixef.index, name="stderror")
+
+    @cached_property
+    def coefficients(self) -> pd.DataFrame:
+        """Table of all fixed effects: estimate, std_error, statistic; NaN rows for aliased columns."""
+        return wald.coefficients(self)
+
+    def confint(self, level: float = 0.95) -> pd.DataFrame:
+        """Wald confidence intervals of the fixed effects: estimate +- z standard errors."""
+        return wald.confint(self, level)
+
+    # -------------------------------------------------------------------------------------------------- random effects
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self.solution.sigma
+
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances and correlations of the random effects; prints as lme4's VarCorr, `.to_frame()` for a table."""
+        return varcorr.varcorr(self)
+
+    @cached_property
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes (BLUPs) by grouping factor: a row per level, a column per effect."""
+        return ranef.ranef(self)
+
+    @cached_property
+    def ranef_std_error(self) -> dict[str, pd.DataFrame]:
+        """Conditional standard deviations of the random effects, shaped as `ranef`."""
+        return ranef.ranef_std_error(self)
+
+    @cached_property
+    def conditional_variances(self) -> dict[str, pd.DataFrame]:
+        """Conditional covariance matrices of the random effects by term, indexed by (level, effect)."""
+        return ranef.conditional_variances(self)
+
+    @cached_property
+    def conditional_variance_arrays(self) -> tuple[NDArray[np.float64], ...]:
+        """The same unlabelled, in the order of the factor codes: per term (levels, s, s)."""
+        return tuple(self._problem.conditional_variances(self._y, self.optimum.theta, self.is_reml))
+
+    def ranef_table(self) -> pd.DataFrame:
+        """All random effects in one long table: grpvar, term, grp, condval, condsd."""
+        return ranef.ranef_table(self)
+
+    @cached_property
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Coefficients per level: fixed plus random effects, by grouping factor."""
+        return ranef.coef(self)
+
+    def rePCA(self) -> dict[str, repca.RandomEffectsPCA]:  # noqa: N802 - lme4's name
+        """Principal components of the random effects, by grouping factor."""
+        return repca.random_effects_pca(self)
+
+    # ------------------------------------------------------------------------------------------------ rows and matrices
+
+    @cached_property
+    def fitted_values(self) -> Vector:
+        """Fitted values, random effects and offset included, unlabelled, shape (n,)."""
+        return residuals.conditional_mean(self)
+
+    @cached_property
+    def fitted(self) -> pd.Series[float]:
+        """Fitted values, random effects and offset included, on the index of the table."""
+        return self._by_row(self.fitted_values, "fitted")
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response residuals: response minus fitted values."""
+        return self._by_row(residuals.residuals(self, "response"), "resid")
+
+    def residuals(self, kind: str = "response") -> pd.Series[float]:
+        """Residuals: "response", "pearson" (times sqrt(weights)), "scaled" (also / sigma), "marginal" (y - X beta)."""
+        return self._by_row(residuals.residuals(self, kind), "resid")
+
+    def model_matrix(self) -> pd.DataFrame:
+        """X as a table, aliased columns included."""
+        return matrices.model_matrix(self)
+
+    @cached_property
+    def Z(self) -> sparse.csc_array:  # noqa: N802 - the field's name
+        """Random-effects matrix (n, q): term after term, level after level, the effects of a level side by side."""
+        return matrices.random_effects_matrix(self)
+
+    @cached_property
+    def Lambda(self) -> sparse.csc_array:  # noqa: N802 - the field's name
+        """Relative covariance factor (q, q) in the order of the columns of `Z`: Cov(b) = sigma² Lambda Lambda'."""
+        return matrices.relative_factor(self)
+
+    def _by_row(self, values: Vector, name: str) -> pd.Series[float]:
+        import pandas as pd
+
+        return pd.Series(values, index=self.index, name=name)
+
+    # ----------------------------------------------------------------------------------------------------- other fits
+
+    def refit(
+        self,
+        y: ArrayLike,
+        *,
+        start: ArrayLike | None = None,
+        max_evaluations: int = 200,
+        tolerance: float = 1e-10,
+        callback: Callback | None = None,
+    ) -> LinearMixedModel:
+        """Fit another response (one value per row used) to the same design; nothing else is computed again."""
+        return refit.refit(self, y, start, max_evaluations, tolerance, callback)
+
+    # --------------------------------------------------------------------------------------------------------- printing
+
+    def summary(self, *, correlation: bool | None = None, digits: int = 4) -> Summary:
+        """Everything in lme4's layout: print it, or use `.coefficients`, `.to_latex()`, `.to_markdown()`.
+
+        Parameters
+        ----------
+        correlation
+            Show the correlations of the fixed effects; None: when there are at most 12 of them.
+        digits
+            Significant digits.
+        """
+        return summary.summarize(self, correlation=correlation, digits=digits)
+
+    def __str__(self) -> str:
+        return summary.short_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.summary().to_html()
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.optimum, self.solution, self.kept  # plain values, in place of the core's objects
+        return self.__dict__ | {"_found": None}
+
+    # ------------------------------------------------------------------------------- statsmodels' and maketables' names
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """The fixed effects (statsmodels' name)."""
+        return self.fixef
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects (statsmodels' name)."""
+        return self.stderror
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Fixed effects over their standard errors (statsmodels' name)."""
+        return (self.fixef / self.stderror).rename("tvalues")
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood (statsmodels' name)."""
+        return self.loglik
+
+    @property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Fitted values (statsmodels' name)."""
+        return self.fitted
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance matrix of the fixed effects (statsmodels' name)."""
+        return self.vcov
+
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Wald confidence intervals with columns 0 and 1 (statsmodels' name)."""
+        return self.confint(1.0 - alpha).set_axis([0, 1], axis=1)
+
+    __maketables_coef_table__ = property(maketables.coefficient_table)
+    __maketables_depvar__ = property(maketables.response_name)
+    __maketables_fixef_string__ = property(maketables.random_part)
+    __maketables_vcov_info__ = property(maketables.vcov_info)
+    __maketables_stat_labels__ = property(maketables.statistic_labels)
+    __maketables_default_stat_keys__ = property(maketables.default_statistics)
+    __maketables_stat__ = maketables.statistic
