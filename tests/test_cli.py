@@ -1,0 +1,162 @@
+"""The command line: the summary on stdout, errors on stderr with exit code 2."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import henderson
+from cases import BY_NAME
+from henderson.cli import main
+
+FORMULA = "Reaction ~ Days + (Days | Subject)"
+
+
+def run(capsys, *arguments):
+    code = main(arguments)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_fit_prints_the_summary_of_a_bundled_data_set(capsys):
+    code, out, err = run(capsys, "fit", FORMULA, "sleepstudy")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Linear mixed model fit by REML\nFormula: {FORMULA}\n   Data: sleepstudy\n")
+    assert "REML criterion at convergence: 1743.6" in out
+
+
+def test_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "henderson", "fit", FORMULA, "sleepstudy"], capture_output=True, text=True, check=True
+    )
+    assert "Number of obs: 180, groups:  Subject, 18" in done.stdout
+    assert done.stderr == ""
+
+
+def test_maximum_likelihood_on_request(capsys):
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ml")
+    assert "fit by maximum likelihood" in out
+    assert "-2*log(L)" in out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "parquet"])
+def test_files_are_read(capsys, tmp_path, suffix):
+    data = BY_NAME["weighted"].data().assign(Subject=lambda table: table["Subject"].astype(int))
+    path = tmp_path / f"study.{suffix}"
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+        data.to_parquet(path)
+    else:
+        data.to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+    code, out, _ = run(capsys, "fit", FORMULA, str(path), "--weights", "w", "--offset", "off", "--subset", "Days > 0")
+    assert code == 0
+    for line in (f"   Data: study.{suffix}", "Weights: w", " Offset: off", " Subset: Days > 0", "Number of obs: 162"):
+        assert line in out
+
+
+def test_json_holds_the_estimates(capsys):
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--json")
+    shown = json.loads(out)
+    fit = henderson.lmer(FORMULA, henderson.datasets.load_sleepstudy())
+    assert shown["criterion"] == fit.criterion
+    assert [row["term"] for row in shown["fixef"]] == ["(Intercept)", "Days"]
+    assert shown["fixef"][1]["estimate"] == fit.fixef["Days"]
+    assert shown["varcorr"][2] == {
+        "grp": "Subject",
+        "var1": "(Intercept)",
+        "var2": "Days",
+        "vcov": fit.varcorr.to_frame()["vcov"][2],
+        "sdcor": fit.varcorr.to_frame()["sdcor"][2],
+    }
+    assert shown["theta"]["Subject.Days"] == fit.theta["Subject.Days"]
+    assert shown["converged"] is True
+    assert shown["is_singular"] is False
+    assert shown["ngroups"] == {"Subject": 18}
+
+
+def test_json_of_an_aliased_column_is_null(capsys):
+    _, out, _ = run(capsys, "fit", "Reaction ~ Days + I(2 * Days) + (1 | Subject)", "sleepstudy", "--json")
+    assert json.loads(out)["fixef"][2] == {
+        "term": "I(2 * Days)",
+        "estimate": None,
+        "std_error": None,
+        "statistic": None,
+    }
+
+
+def test_progress_goes_to_stderr(capsys):
+    _, out, err = run(capsys, "fit", FORMULA, "sleepstudy", "--progress", "--threads", "1")
+    assert "evaluation" in err
+    assert "\r" not in out
+
+
+def test_correlations_on_request(capsys):
+    _, out, _ = run(capsys, "fit", "angle ~ recipe * temperature + (1 | recipe:replicate)", "cake", "--correlation")
+    assert "Correlation of Fixed Effects:" in out
+
+
+def test_data_sets_are_listed(capsys):
+    code, out, _ = run(capsys, "datasets")
+    assert code == 0
+    assert out.split() == list(henderson.datasets.NAMES)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("fit", "Reaction ~ Days", "sleepstudy"), "no random term"),
+        (("fit", "Reaction ~ Day + (1 | Subject)", "sleepstudy"), "Did you mean 'Days'"),
+        (("fit", FORMULA, "sleepstudi"), "neither a file nor a bundled data set. Did you mean 'sleepstudy'"),
+        (("fit", FORMULA, "sleepstudy", "--weights", "nope"), "Column 'nope'"),
+        (("fit", FORMULA, "{tmp}/bad.csv"), "cannot be read"),
+        (("fit", FORMULA, "{tmp}/bad.parquet"), "cannot be read"),
+        (("fit", FORMULA, "{tmp}/data.xlsx"), "unknown type"),
+        (("fit", FORMULA, "{tmp}"), "neither a file"),
+    ],
+)
+def test_errors_go_to_stderr_with_exit_code_2(capsys, tmp_path, arguments, message):
+    (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00a,b\n1,2,3\n")
+    (tmp_path / "bad.parquet").write_text("not parquet")
+    (tmp_path / "data.xlsx").write_text("")
+    code, out, err = run(capsys, *(part.replace("{tmp}", str(tmp_path)) for part in arguments))
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_a_closed_pipe_is_no_error():
+    command = [sys.executable, "-m", "henderson", "fit", FORMULA, "sleepstudy"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 0
+
+
+def test_wrong_usage_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "y ~ x"])
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--help"])
+    assert stop.value.code == 0
+    assert 'python -m henderson fit "Reaction ~ Days + (Days | Subject)" sleepstudy' in capsys.readouterr().out
+    assert run(capsys)[1].startswith("usage:")
+
+
+def test_missing_pyarrow_is_explained(capsys, tmp_path, monkeypatch):
+    def unavailable(*_, **__):
+        raise ImportError("no parquet engine")
+
+    monkeypatch.setattr(pd, "read_parquet", unavailable)
+    path = tmp_path / "data.parquet"
+    path.write_text("")
+    code, _, err = run(capsys, "fit", FORMULA, str(path))
+    assert code == 2
+    assert "needs pyarrow: pip install 'henderson[arrow]'" in err
