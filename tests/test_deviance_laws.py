@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle import Term, relative_factors
-from strategies import LAWS, deep_designs, lam_theta, lower_triangles, models
+from strategies import LAWS, Design, deep_designs, lam_theta, lower_triangles, models
 
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -224,6 +224,20 @@ def test_blocked_with_a_sparse_trailing_block_is_the_dense_marginal_likelihood(m
     assert_dense(*model)
 
 
+@pytest.mark.parametrize("effects", [5, 8, 12, 20])
+@pytest.mark.parametrize("terms", [1, 2])
+def test_many_effects_per_level_are_the_dense_marginal_likelihood(effects, terms):
+    rng = np.random.default_rng(effects)
+    n = 150
+    codes = [rng.integers(0, 6 - t, n).astype(np.int32) for t in range(terms)]
+    x = np.column_stack([np.ones(n), rng.normal(size=n)])
+    design = Design(rng.normal(size=n), x, tuple(Term(c, rng.normal(size=(n, effects))) for c in codes), None)
+    theta = lower_triangles([0.3 * np.tril(rng.normal(size=(effects, effects))) for _ in codes])
+    for reml in (True, False):
+        assert_dense(design, theta, reml)
+        assert_gradient(design, theta, reml)
+
+
 @LAWS
 @given(models())
 def test_the_criterion_is_the_sum_of_its_parts(model):
@@ -326,6 +340,15 @@ def test_an_evaluation_leaves_no_trace(model):
     problem.gradient(0.5 * theta, reml)
     problem.conditional_variances(theta + 0.5, reml)
     assert problem.criterion(theta, reml) == first
+
+
+@settings(LAWS, max_examples=20)
+@given(models())
+def test_theta_may_be_any_view_of_its_numbers(model):
+    design, theta, reml = model
+    problem = design.problem()
+    assert problem.criterion(np.repeat(theta, 3)[::3], reml) == problem.criterion(theta, reml)
+    assert problem.criterion(theta[::-1].copy()[::-1], reml) == problem.criterion(theta, reml)
 
 
 @LAWS

@@ -14,12 +14,11 @@ inline DoubleArray to_numpy(const Vector& values) { return DoubleArray(values.si
 // Row-major, as numpy users expect.
 inline DoubleArray to_numpy(const Matrix& values) {
   DoubleArray out({values.rows(), values.cols()});
-  Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.mutable_data(), values.rows(), values.cols()) = values;
+  Eigen::Map<Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(out.mutable_data(), values.rows(),
+                                                                                     values.cols()) = values;
   return out;
 }
 
-inline Vector to_vector(const DoubleArray& values) {
-  return Eigen::Map<const Vector>(values.data(), values.size());
-}
+inline Vector to_vector(const DoubleArray& values) { return Eigen::Map<const Vector>(values.data(), values.size()); }
 
 }  // namespace henderson

@@ -46,7 +46,8 @@ int worthwhile_threads(int asked, const ModelData& data) {
   return data.n + 20 * size < 100000 ? 1 : available;
 }
 
-// The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive here.
+// The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive
+// here.
 class BoundProblem {
  public:
   BoundProblem(const DoubleArray& y, const py::sequence& x, const py::sequence& codes, const std::vector<Index>& levels,
@@ -60,7 +61,8 @@ class BoundProblem {
     for (const auto& item : terms) {
       const auto pair = py::cast<std::pair<Index, py::sequence>>(item);
       RandomTerm term{pair.first, {}};
-      if (term.factor < 0 || term.factor >= static_cast<Index>(levels.size())) throw std::invalid_argument("a term names no factor");
+      if (term.factor < 0 || term.factor >= static_cast<Index>(levels.size()))
+        throw std::invalid_argument("a term names no factor");
       for (const auto& column : pair.second) term.z.push_back(hold_column(column));
       data_.terms.push_back(std::move(term));
     }
@@ -77,7 +79,8 @@ class BoundProblem {
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
 
   void set_response(const DoubleArray& y) {
-    if (y.size() != data_.n) throw std::invalid_argument("the response must have as many values as the design has rows");
+    if (y.size() != data_.n)
+      throw std::invalid_argument("the response must have as many values as the design has rows");
     const py::gil_scoped_release release;
     const std::lock_guard lock(mutex_);
     require_finite(y.data(), data_.n, "y", 0);
@@ -88,7 +91,8 @@ class BoundProblem {
 
  private:
   const double* hold(const DoubleArray& values) {
-    if (values.ndim() != 1 || values.size() != data_.n) throw std::invalid_argument("columns must be one-dimensional, of equal length");
+    if (values.ndim() != 1 || values.size() != data_.n)
+      throw std::invalid_argument("columns must be one-dimensional, of equal length");
     if (values.strides(0) != static_cast<py::ssize_t>(sizeof(double)) && values.size() > 1)
       throw std::invalid_argument("columns must be contiguous");
     held_.append(values);
@@ -109,12 +113,14 @@ class BoundProblem {
   void check() const {
     require_finite(data_.y, data_.n, "y", 0);
     require_finite(data_.weights, data_.n, "weights", 0);
-    for (std::size_t j = 0; j < data_.x.size(); ++j) require_finite(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
+    for (std::size_t j = 0; j < data_.x.size(); ++j)
+      require_finite(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
     for (std::size_t t = 0; t < data_.terms.size(); ++t)
       for (const Column& column : data_.terms[t].z) require_finite(column.data, data_.n, "z", static_cast<Index>(t));
     for (const Factor& factor : data_.factors) {
       const Eigen::Map<const Eigen::Matrix<Code, Eigen::Dynamic, 1>> codes(factor.codes, data_.n);
-      if (codes.minCoeff() < 0 || codes.maxCoeff() >= factor.levels) throw std::invalid_argument("codes must be in 0 .. levels - 1");
+      if (codes.minCoeff() < 0 || codes.maxCoeff() >= factor.levels)
+        throw std::invalid_argument("codes must be in 0 .. levels - 1");
     }
   }
 
@@ -143,7 +149,8 @@ class Watcher {
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     if (callback_.is_none()) return false;
-    return py::cast<bool>(py::bool_(callback_(to_numpy(canonical_theta(at.factor, roots)), at.value, evaluation, at.decrement)));
+    return py::cast<bool>(
+        py::bool_(callback_(to_numpy(canonical_theta(at.factor, roots)), at.value, evaluation, at.decrement)));
   }
 
  private:
@@ -158,16 +165,17 @@ TrustRegionOptions options_of(double tolerance, int max_evaluations) {
   return options;
 }
 
-BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DoubleArray>& start, double tolerance, int max_evaluations,
-                 const py::object& callback) {
+BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DoubleArray>& start, double tolerance,
+                 int max_evaluations, const py::object& callback) {
   std::optional<Vector> from;
   if (start) from = checked_theta(problem, *start, problem.core().theta_size());
   Watcher watcher(callback);
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
   const auto roots = problem.core().roots();
-  Optimum optimum = problem.core().fit(reml, from, options_of(tolerance, max_evaluations),
-                                       [&](const Iteration& at, int evaluation) { return watcher(at, evaluation, *roots); });
+  Optimum optimum =
+      problem.core().fit(reml, from, options_of(tolerance, max_evaluations),
+                         [&](const Iteration& at, int evaluation) { return watcher(at, evaluation, *roots); });
   return {std::move(optimum), roots};
 }
 
@@ -231,8 +239,9 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
       }
     });
   }
-  return py::dict("theta"_a = to_numpy(Matrix(theta.transpose())), "beta"_a = to_numpy(Matrix(beta.transpose())), "sigma"_a = to_numpy(sigma),
-                  "criterion"_a = to_numpy(criterion), "evaluations"_a = py::array_t<int>(count, evaluations.data()),
+  return py::dict("theta"_a = to_numpy(Matrix(theta.transpose())), "beta"_a = to_numpy(Matrix(beta.transpose())),
+                  "sigma"_a = to_numpy(sigma), "criterion"_a = to_numpy(criterion),
+                  "evaluations"_a = py::array_t<int>(count, evaluations.data()),
                   "status"_a = py::array_t<int>(count, status.data()));
 }
 
@@ -242,7 +251,8 @@ py::list describe_blocks(BoundProblem& problem) {
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
     out.append(py::dict("factor"_a = group.factor, "levels"_a = group.levels, "effects"_a = group.effects,
-                        "role"_a = g == 0 ? "leading" : "trailing", "storage"_a = g == 0 ? "block diagonal" : "Schur complement"));
+                        "role"_a = g == 0 ? "leading" : "trailing",
+                        "storage"_a = g == 0 ? "block diagonal" : "Schur complement"));
   }
   if (a.plan.has_trailing())
     out.append(py::dict("role"_a = "Schur complement", "size"_a = a.plan.trailing.size,
@@ -257,49 +267,53 @@ py::list describe_blocks(BoundProblem& problem) {
 
 void register_problem(py::module_& m) {
   py::class_<BoundProblem>(m, "Problem")
-      .def(py::init<const DoubleArray&, const py::sequence&, const py::sequence&, const std::vector<Index>&, const py::sequence&,
-                    const std::optional<DoubleArray>&, int>(),
-           "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a, "weights"_a = py::none(), py::kw_only(), "threads"_a = 0)
+      .def(py::init<const DoubleArray&, const py::sequence&, const py::sequence&, const std::vector<Index>&,
+                    const py::sequence&, const std::optional<DoubleArray>&, int>(),
+           "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a, "weights"_a = py::none(), py::kw_only(),
+           "threads"_a = 0)
       .def_property_readonly("n", [](BoundProblem& self) { return self.core().cross_products().n; })
       .def_property_readonly("p", [](BoundProblem& self) { return self.core().cross_products().p; })
       .def_property_readonly("kept", [](BoundProblem& self) { return self.core().cross_products().kept; })
       .def_property_readonly("q",
                              [](BoundProblem& self) {
                                Index q = 0;
-                               for (const Group& group : self.core().cross_products().plan.groups) q += group.levels * group.effects;
+                               for (const Group& group : self.core().cross_products().plan.groups)
+                                 q += group.levels * group.effects;
                                return q;
                              })
       .def_property_readonly("theta_size", [](BoundProblem& self) { return self.core().theta_size(); })
       .def_property_readonly("block_description", describe_blocks)
-      .def("criterion",
-           [](BoundProblem& self, const DoubleArray& theta, bool reml) {
-             const Vector at = checked_theta(self, theta, self.core().theta_size());
-             const py::gil_scoped_release release;
-             const std::lock_guard lock(self.mutex());
-             return self.core().criterion(at, reml);
-           },
-           "theta"_a, "reml"_a)
-      .def("gradient",
-           [](BoundProblem& self, const DoubleArray& theta, bool reml) {
-             const Vector at = checked_theta(self, theta, self.core().theta_size());
-             Vector slope;
-             double value = 0;
-             {
-               const py::gil_scoped_release release;
-               const std::lock_guard lock(self.mutex());
-               value = self.core().gradient(at, reml, slope);
-             }
-             return py::make_tuple(value, to_numpy(slope));
-           },
-           "theta"_a, "reml"_a)
+      .def(
+          "criterion",
+          [](BoundProblem& self, const DoubleArray& theta, bool reml) {
+            const Vector at = checked_theta(self, theta, self.core().theta_size());
+            const py::gil_scoped_release release;
+            const std::lock_guard lock(self.mutex());
+            return self.core().criterion(at, reml);
+          },
+          "theta"_a, "reml"_a)
+      .def(
+          "gradient",
+          [](BoundProblem& self, const DoubleArray& theta, bool reml) {
+            const Vector at = checked_theta(self, theta, self.core().theta_size());
+            Vector slope;
+            double value = 0;
+            {
+              const py::gil_scoped_release release;
+              const std::lock_guard lock(self.mutex());
+              value = self.core().gradient(at, reml, slope);
+            }
+            return py::make_tuple(value, to_numpy(slope));
+          },
+          "theta"_a, "reml"_a)
       .def("moment_theta", [](BoundProblem& self) { return to_numpy(self.core().moment_theta()); })
       .def("solve", solve, "theta"_a, "reml"_a)
       .def("conditional_variances", conditional_variances, "theta"_a, "reml"_a)
-      .def("fit", fit, "reml"_a, py::kw_only(), "start"_a = py::none(), "tolerance"_a = 1e-10, "max_evaluations"_a = 200,
-           "callback"_a = py::none())
+      .def("fit", fit, "reml"_a, py::kw_only(), "start"_a = py::none(), "tolerance"_a = 1e-10,
+           "max_evaluations"_a = 200, "callback"_a = py::none())
       .def("set_response", &BoundProblem::set_response, "y"_a.noconvert())
-      .def("fit_responses", fit_responses, "y"_a, "reml"_a, py::kw_only(), "start"_a = py::none(), "tolerance"_a = 1e-10,
-           "max_evaluations"_a = 200, "threads"_a = 0);
+      .def("fit_responses", fit_responses, "y"_a, "reml"_a, py::kw_only(), "start"_a = py::none(),
+           "tolerance"_a = 1e-10, "max_evaluations"_a = 200, "threads"_a = 0);
 }
 
 }  // namespace henderson

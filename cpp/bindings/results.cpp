@@ -11,10 +11,14 @@ namespace henderson {
 
 const char* sentence(Status status) {
   switch (status) {
-    case Status::converged: return "converged";
-    case Status::stopped: return "stopped by callback";
-    case Status::evaluation_limit: return "evaluation limit";
-    case Status::no_progress: break;
+    case Status::converged:
+      return "converged";
+    case Status::stopped:
+      return "stopped by callback";
+    case Status::evaluation_limit:
+      return "evaluation limit";
+    case Status::no_progress:
+      break;
   }
   return "no progress";
 }
@@ -43,7 +47,8 @@ void register_results(py::module_& m) {
       .def_property_readonly("log_det_rx", [](const BoundSolution& s) { return s.solution.log_det_root; });
 
   py::class_<BoundOptimum>(m, "Optimum")
-      .def_property_readonly("theta", [](const BoundOptimum& o) { return to_numpy(canonical_theta(o.optimum.factor, *o.roots)); })
+      .def_property_readonly(
+          "theta", [](const BoundOptimum& o) { return to_numpy(canonical_theta(o.optimum.factor, *o.roots)); })
       .def_property_readonly("criterion", [](const BoundOptimum& o) { return o.optimum.value; })
       .def_property_readonly("evaluations", [](const BoundOptimum& o) { return o.optimum.evaluations; })
       .def_property_readonly("iterations", [](const BoundOptimum& o) { return o.optimum.iterations; })
@@ -55,7 +60,8 @@ void register_results(py::module_& m) {
       .def_property_readonly("trace", [](const BoundOptimum& o) {
         py::list out;
         for (const Iteration& step : o.optimum.trace)
-          out.append(py::make_tuple(to_numpy(canonical_theta(step.factor, *o.roots)), step.value, step.decrement, step.radius));
+          out.append(py::make_tuple(to_numpy(canonical_theta(step.factor, *o.roots)), step.value, step.decrement,
+                                    step.radius));
         return out;
       });
 }

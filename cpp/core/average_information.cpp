@@ -78,7 +78,8 @@ void ProfiledDeviance::level_information() {
       for (Index j = 0; j < s; ++j)
         for (Index i = j; i < s; ++i) level_a_(i, j) = level_a_(j, i) = level_packed_[triangle_index(i, j, s)];
       for (Index k = 0; k < size; ++k)
-        fill_direction(parameters_[0][static_cast<std::size_t>(k)], level_w_.data(), level_direction_.data() + k * s, s);
+        fill_direction(parameters_[0][static_cast<std::size_t>(k)], level_w_.data(), level_direction_.data() + k * s,
+                       s);
       level_reduced_.noalias() = level_a_.lazyProduct(level_direction_);
       level_half_.noalias() = h.lazyProduct(level_reduced_);
       own.noalias() += level_direction_.transpose().lazyProduct(level_reduced_);

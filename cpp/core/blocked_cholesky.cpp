@@ -83,14 +83,14 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
   if (!std::isfinite(log_det_)) return false;
   if (a_.plan.has_trailing()) {
     const SupernodalLayout& layout = a_.plan.trailing;
-    schur_->run(a_, leading_, k_.data(), reduced_, pool_);                            // K = A_22 - sum_j b_j b_j'
+    schur_->run(a_, leading_, k_.data(), reduced_, pool_);  // K = A_22 - sum_j b_j b_j'
     mirror_nodes(a_.plan, nodes_, k_.data());
     transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data(), nodes_);
-    add_identity(layout, l_.data());                                                  // S = Lam_2'K Lam_2 + I
-    if (!factor_in_place(layout, l_.data(), work_, pool_)) return false;              // S = L_22 L_22'
+    add_identity(layout, l_.data());                                      // S = Lam_2'K Lam_2 + I
+    if (!factor_in_place(layout, l_.data(), work_, pool_)) return false;  // S = L_22 L_22'
     log_det_ += log_det_of_factor(layout, l_.data());
     solved_ = reduced_;
-    half_solve(solved_);                                                              // L_22^-1 Lam_2' reduced
+    half_solve(solved_);  // L_22^-1 Lam_2' reduced
     corner_.noalias() -= solved_.transpose().lazyProduct(solved_);
   }
   return factor_corner();
@@ -103,9 +103,12 @@ bool BlockedCholesky::factor_corner() {
     for (Index i = 0; i <= j; ++i) {
       double sum = corner_(j, i);
       for (Index k = 0; k < i; ++k) sum -= root_(k, i) * root_(k, j);
-      if (i < j) root_(i, j) = sum / root_(i, i);
-      else if (sum > 0) root_(j, j) = std::sqrt(sum);
-      else return false;
+      if (i < j)
+        root_(i, j) = sum / root_(i, i);
+      else if (sum > 0)
+        root_(j, j) = std::sqrt(sum);
+      else
+        return false;
     }
     double sum = corner_(p, j);
     for (Index k = 0; k < j; ++k) sum -= root_(k, j) * half_[k];
@@ -132,7 +135,8 @@ void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) {
   solution = solved_;
   solve_upper(a_.plan.trailing, l_.data(), solution);
   residual.resize(solution.rows(), solution.cols());
-  for (std::size_t g = 1; g < lambda_.size(); ++g) {  // F = reduced - K solution cancels where Lam is large: then Lam^-T (Lam'F)
+  for (std::size_t g = 1; g < lambda_.size();
+       ++g) {  // F = reduced - K solution cancels where Lam is large: then Lam^-T (Lam'F)
     const double scale = static_cast<double>(a_.n) / static_cast<double>(a_.plan.groups[g].levels);
     transposed_lambda_[g] = lambda_[g].transpose();
     const bool is_regular = invert_small(transposed_lambda_[g], inverse_lambda_[g]);

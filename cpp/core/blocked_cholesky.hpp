@@ -3,8 +3,8 @@
 //   [ Lam'Z'Z Lam + I   .  ]   leading levels (leading_block.hpp), then the Schur complement of the trailing block
 //   [ [Q r]'Z Lam   [Q r]'[Q r] ]   (supernodal.hpp), then the corner.
 //
-// Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1 Lam_1'Z_1':
-// lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
+// Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1
+// Lam_1'Z_1': lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
 // Memory is allocated at construction; update() reuses it (Eigen's packing buffers for products of large tiles aside).
 #pragma once
 
@@ -25,11 +25,11 @@ class BlockedCholesky {
   // Factors at the given relative factor; false where the matrix is not positive definite or not finite.
   [[nodiscard]] bool update(const RelativeFactor& factor);
 
-  [[nodiscard]] double log_det() const { return log_det_; }                          // log|L|^2
-  [[nodiscard]] double log_det_root() const;                                         // log|R_X|^2, Q coordinates
-  [[nodiscard]] double pwrss() const { return pwrss_; }                              // penalised residual sum of squares, y'Py
-  [[nodiscard]] const Matrix& root() const { return root_; }                         // R_X (p, p) upper: Q'V^-1Q = R_X'R_X
-  [[nodiscard]] const Vector& beta() const { return beta_; }                         // (p) in Q coordinates, of r
+  [[nodiscard]] double log_det() const { return log_det_; }   // log|L|^2
+  [[nodiscard]] double log_det_root() const;                  // log|R_X|^2, Q coordinates
+  [[nodiscard]] double pwrss() const { return pwrss_; }       // penalised residual sum of squares, y'Py
+  [[nodiscard]] const Matrix& root() const { return root_; }  // R_X (p, p) upper: Q'V^-1Q = R_X'R_X
+  [[nodiscard]] const Vector& beta() const { return beta_; }  // (p) in Q coordinates, of r
   [[nodiscard]] const Matrix& lambda(std::size_t group) const { return lambda_[group]; }
   [[nodiscard]] LeadingFactor& leading() { return leading_; }
   [[nodiscard]] const LeadingFactor& leading() const { return leading_; }
@@ -54,8 +54,8 @@ class BlockedCholesky {
   LeadingFactor leading_;
   std::vector<Matrix> lambda_;  // per group, stacked
   Vector k_, l_;
-  Matrix reduced_;   // Z_2'V_1^-1[Q r]
-  Matrix solved_;    // L_22^-1 Lam_2' reduced
+  Matrix reduced_;  // Z_2'V_1^-1[Q r]
+  Matrix solved_;   // L_22^-1 Lam_2' reduced
   Matrix difference_;
   Matrix corner_, root_;
   Vector beta_, half_;
@@ -63,7 +63,7 @@ class BlockedCholesky {
   SupernodalWork work_;
   NodeWork nodes_;
   std::vector<Matrix> transposed_lambda_, inverse_lambda_;  // workspace: Lam', Lam^-T
-  std::vector<char> is_large_;  // by group: Lam is inverted rather than differenced
+  std::vector<char> is_large_;                              // by group: Lam is inverted rather than differenced
   double log_det_ = 0, pwrss_ = 0;
 };
 

@@ -25,7 +25,8 @@ Residual residual_map(const CrossProducts& a, double pilot) {
   return {pilot, pilot - a.fixed.k.dot(a.ols), a.fixed.s.transpose() * a.ols};
 }
 
-void residual_chunk(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Eigen::Ref<Vector> out) {
+void residual_chunk(const CrossProducts& a, const ModelData& data, const Residual& map, Index first,
+                    Eigen::Ref<Vector> out) {
   out = Eigen::Map<const Vector>(data.y + first, out.size()).array() - map.pilot + map.constant;
   for (Index j = 0; j < a.p; ++j) {
     const double* x = a.fixed.columns[static_cast<std::size_t>(j)].data;
@@ -57,12 +58,13 @@ Vector least_squares(const AffineMap& map, const double* weights, const double* 
 }
 
 struct RowBuffers {
-  Matrix qr;               // (rows, p + 1)  sqrt(w) [Q r]
-  std::vector<Matrix> z;   // per group (rows, s)  sqrt(w) Z~
-  Vector root;             // sqrt(w)
+  Matrix qr;              // (rows, p + 1)  sqrt(w) [Q r]
+  std::vector<Matrix> z;  // per group (rows, s)  sqrt(w) Z~
+  Vector root;            // sqrt(w)
 };
 
-void fill_rows(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Index rows, RowBuffers& buffers) {
+void fill_rows(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Index rows,
+               RowBuffers& buffers) {
   if (a.p > 0) a.fixed.apply(first, buffers.qr.topLeftCorner(rows, a.p));
   residual_chunk(a, data, map, first, buffers.qr.col(a.p).head(rows));
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
@@ -80,8 +82,8 @@ void fill_rows(const CrossProducts& a, const ModelData& data, const Residual& ma
     for (Index j = 0; j < z.cols(); ++j) z.col(j).head(rows).array() *= root;
 }
 
-void scatter_rows(const CrossProducts& a, const ModelData& data, std::size_t g, Index first, Index rows, const RowBuffers& buffers,
-                  LevelSums& sums) {
+void scatter_rows(const CrossProducts& a, const ModelData& data, std::size_t g, Index first, Index rows,
+                  const RowBuffers& buffers, LevelSums& sums) {
   const Group& group = a.plan.groups[g];
   const Code* codes = data.factors[static_cast<std::size_t>(group.factor)].codes + first;
   const bool moved = g == 0 && !a.plan.position.empty();
@@ -126,33 +128,71 @@ void add_trailing_group(CrossProducts& a, std::size_t g, const LevelSums& sums) 
   }
 }
 
-// Everything on the diagonal of A, and [Q r]'W Z, in one pass over the rows.
-void accumulate(CrossProducts& a, const ModelData& data) {
-  const auto groups = a.plan.groups.size();
-  std::vector<LevelSums> sums(groups);
-  const Index height = std::min(chunk_rows, data.n);
+// What one slab of rows adds up.
+struct Slab {
+  std::vector<LevelSums> sums;  // per group
+  Matrix corner;
+};
+
+Slab empty_slab(const CrossProducts& a) {
+  Slab slab{{}, Matrix::Zero(a.columns(), a.columns())};
+  for (const Group& group : a.plan.groups) {
+    LevelSums own;
+    own.triangle = triangle_size(group.effects);
+    own.stride = own.triangle + group.effects * a.columns();
+    own.values.assign(static_cast<std::size_t>(group.levels * own.stride), 0.0);
+    slab.sums.push_back(std::move(own));
+  }
+  return slab;
+}
+
+RowBuffers make_buffers(const CrossProducts& a) {
+  const Index height = std::min(chunk_rows, a.n);
   RowBuffers buffers{Matrix(height, a.columns()), {}, Vector(height)};
-  for (std::size_t g = 0; g < groups; ++g) {
-    const Group& group = a.plan.groups[g];
-    sums[g].triangle = triangle_size(group.effects);
-    sums[g].stride = sums[g].triangle + group.effects * a.columns();
-    sums[g].values.assign(static_cast<std::size_t>(group.levels * sums[g].stride), 0.0);
-    buffers.z.emplace_back(height, group.effects);
-  }
+  for (const Group& group : a.plan.groups) buffers.z.emplace_back(height, group.effects);
+  return buffers;
+}
+
+// As many slabs as there are rows enough to pay for their separate sums: a matter of the data, not of the threads.
+Index slab_count(const CrossProducts& a) {
+  Index levels = 1;
+  for (const Group& group : a.plan.groups) levels += group.levels;
+  return std::clamp(a.n / std::max(16 * levels, Index{20000}), Index{1}, Index{8});
+}
+
+// Everything on the diagonal of A, and [Q r]'W Z, in one pass over the rows.
+void accumulate(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   const Residual map = residual_map(a, data.y[0]);
-  a.corner = Matrix::Zero(a.columns(), a.columns());
-  for (Index first = 0; first < data.n; first += chunk_rows) {
-    const Index rows = std::min(chunk_rows, data.n - first);
-    fill_rows(a, data, map, first, rows, buffers);
-    a.corner.selfadjointView<Eigen::Lower>().rankUpdate(buffers.qr.topRows(rows).transpose());
-    for (std::size_t g = 0; g < groups; ++g) scatter_rows(a, data, g, first, rows, buffers, sums[g]);
+  std::vector<Slab> slabs(static_cast<std::size_t>(slab_count(a)));
+  const Index chunks = (data.n + chunk_rows - 1) / chunk_rows;
+  const auto count = static_cast<Index>(slabs.size());
+  pool.run(count, [&](Index t) {
+    Slab& slab = slabs[static_cast<std::size_t>(t)];
+    slab = empty_slab(a);
+    RowBuffers buffers = make_buffers(a);
+    for (Index chunk = chunks * t / count; chunk < chunks * (t + 1) / count; ++chunk) {
+      const Index first = chunk * chunk_rows;
+      const Index rows = std::min(chunk_rows, data.n - first);
+      fill_rows(a, data, map, first, rows, buffers);
+      slab.corner.selfadjointView<Eigen::Lower>().rankUpdate(buffers.qr.topRows(rows).transpose());
+      for (std::size_t g = 0; g < slab.sums.size(); ++g) scatter_rows(a, data, g, first, rows, buffers, slab.sums[g]);
+    }
+  });
+  Slab& total = slabs.front();
+  for (std::size_t t = 1; t < slabs.size(); ++t) {
+    total.corner += slabs[t].corner;
+    for (std::size_t g = 0; g < total.sums.size(); ++g) {
+      auto& to = total.sums[g].values;
+      Eigen::Map<Vector>(to.data(), static_cast<Index>(to.size())) +=
+          Eigen::Map<const Vector>(slabs[t].sums[g].values.data(), static_cast<Index>(to.size()));
+    }
   }
-  a.corner.triangularView<Eigen::StrictlyUpper>() = a.corner.transpose();
+  a.corner = total.corner.selfadjointView<Eigen::Lower>();
   const Group& lead = a.leading();
-  to_lanes(sums[0], lead.levels, 0, sums[0].triangle, a.gram);
-  to_lanes(sums[0], lead.levels, sums[0].triangle, lead.effects * a.columns(), a.xy);
+  to_lanes(total.sums[0], lead.levels, 0, total.sums[0].triangle, a.gram);
+  to_lanes(total.sums[0], lead.levels, total.sums[0].triangle, lead.effects * a.columns(), a.xy);
   a.trailing_xy.resize(a.plan.trailing_size(), a.columns());
-  for (std::size_t g = 1; g < groups; ++g) add_trailing_group(a, g, sums[g]);
+  for (std::size_t g = 1; g < total.sums.size(); ++g) add_trailing_group(a, g, total.sums[g]);
 }
 
 double spread_of(const ModelData& data, ThreadPool& pool) {
@@ -165,13 +205,15 @@ void stacked_row(const CrossProducts& a, const Group& group, Index row, double* 
     a.random[static_cast<std::size_t>(group.terms[k])].apply_row(row, out + group.first[k]);
 }
 
-// Calls visit(row, weight, z, u, z_u) for each row of a level of group t and each later group u, z their effects in that row.
+// Calls visit(row, weight, z, u, z_u) for each row of a level of group t and each later group u, z their effects in
+// that row.
 template <class Visit>
 void for_each_meeting(const CrossProducts& a, const ModelData& data, std::size_t t, Index level, Visit&& visit) {
   const LevelRows& sorted = a.plan.level_rows[t];
   Vector z(a.plan.groups[t].effects);
   Vector other;
-  for (Index k = sorted.start[static_cast<std::size_t>(level)]; k < sorted.start[static_cast<std::size_t>(level) + 1]; ++k) {
+  for (Index k = sorted.start[static_cast<std::size_t>(level)]; k < sorted.start[static_cast<std::size_t>(level) + 1];
+       ++k) {
     const Index row = sorted.row[static_cast<std::size_t>(k)];
     stacked_row(a, a.plan.groups[t], row, z.data());
     if (data.weights != nullptr) z *= data.weights[row];
@@ -184,26 +226,34 @@ void for_each_meeting(const CrossProducts& a, const ModelData& data, std::size_t
   }
 }
 
-void couple_leading(CrossProducts& a, const ModelData& data) {
+void couple_leading(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   const EliminationPlan& plan = a.plan;
   a.coupling.assign(static_cast<std::size_t>(plan.coupling_values), 0.0);
   std::vector<Code> level_at(plan.position.size());
   for (std::size_t level = 0; level < plan.position.size(); ++level)
     level_at[static_cast<std::size_t>(plan.position[level])] = static_cast<Code>(level);
-  std::vector<Index> local(static_cast<std::size_t>(plan.trailing.size));
-  for (const Pattern& pattern : plan.patterns) {
-    for (Index i = 0; i < pattern.rows_count; ++i)
-      local[static_cast<std::size_t>(plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)])] = i;
-    for (Index member = 0; member < pattern.count; ++member) {
-      double* panel = a.coupling.data() + pattern.values_begin + member * a.leading().effects * pattern.rows_count;
-      for_each_meeting(a, data, 0, level_at[static_cast<std::size_t>(pattern.first + member)],
-                       [&](Code rank, const Vector& z, const Vector& other) {
-                         const Index row = local[static_cast<std::size_t>(plan.trailing.node_offset[static_cast<std::size_t>(rank)])];
-                         for (Index e = 0; e < z.size(); ++e)
-                           for (Index f = 0; f < other.size(); ++f) panel[e * pattern.rows_count + row + f] += z[e] * other[f];
-                       });
+  constexpr Index tasks = 16;
+  const auto patterns = static_cast<Index>(plan.patterns.size());
+  pool.run(a.n < 50000 ? 1 : tasks, [&](Index task) {
+    std::vector<Index> local(static_cast<std::size_t>(plan.trailing.size));
+    const Index count = a.n < 50000 ? 1 : tasks;
+    for (Index k = patterns * task / count; k < patterns * (task + 1) / count; ++k) {
+      const Pattern& pattern = plan.patterns[static_cast<std::size_t>(k)];
+      for (Index i = 0; i < pattern.rows_count; ++i)
+        local[static_cast<std::size_t>(plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)])] = i;
+      for (Index member = 0; member < pattern.count; ++member) {
+        double* panel = a.coupling.data() + pattern.values_begin + member * a.leading().effects * pattern.rows_count;
+        for_each_meeting(
+            a, data, 0, level_at[static_cast<std::size_t>(pattern.first + member)],
+            [&](Code rank, const Vector& z, const Vector& other) {
+              const Index row =
+                  local[static_cast<std::size_t>(plan.trailing.node_offset[static_cast<std::size_t>(rank)])];
+              for (Index e = 0; e < z.size(); ++e)
+                for (Index f = 0; f < other.size(); ++f) panel[e * pattern.rows_count + row + f] += z[e] * other[f];
+            });
+      }
     }
-  }
+  });
 }
 
 void couple_trailing(CrossProducts& a, const ModelData& data, std::size_t t) {
@@ -232,7 +282,8 @@ void couple_trailing(CrossProducts& a, const ModelData& data, std::size_t t) {
         for (Index f = 0; f < block.rows(); ++f) {
           const Index row = std::max(far + f, own + e);
           const Index col = std::min(far + f, own + e);
-          a.entries.push_back({static_cast<Code>(row), static_cast<Code>(col), entry_place(plan.trailing, row, col), block(f, e)});
+          a.entries.push_back(
+              {static_cast<Code>(row), static_cast<Code>(col), entry_place(plan.trailing, row, col), block(f, e)});
         }
     }
   }
@@ -270,9 +321,9 @@ CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   a.plan = plan_elimination(data);
   a.y_spread = spread_of(data, pool);
   a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
-  accumulate(a, data);
+  accumulate(a, data, pool);
   if (a.plan.has_trailing()) {
-    couple_leading(a, data);
+    couple_leading(a, data, pool);
     for (std::size_t t = 1; t + 1 < a.plan.groups.size(); ++t) couple_trailing(a, data, t);
     a.plan.level_rows.clear();
     a.plan.later.clear();
@@ -284,14 +335,13 @@ void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool)
   a.y_spread = spread_of(data, pool);
   a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
   const Residual map = residual_map(a, data.y[0]);
-  const Index height = std::min(chunk_rows, data.n);
-  RowBuffers buffers{Matrix(height, a.columns()), {}, Vector(height)};
-  for (const Group& group : a.plan.groups) buffers.z.emplace_back(height, group.effects);
+  RowBuffers buffers = make_buffers(a);
   const Index y_column = a.p;
   const Group& lead = a.leading();
   const Index lead_entries = lead.effects * a.columns();
   for (Index position = 0; position < lead.levels; ++position)
-    for (Index e = 0; e < lead.effects; ++e) a.xy[static_cast<std::size_t>(lane_place(position, e * a.columns() + y_column, lead_entries))] = 0;
+    for (Index e = 0; e < lead.effects; ++e)
+      a.xy[static_cast<std::size_t>(lane_place(position, e * a.columns() + y_column, lead_entries))] = 0;
   a.trailing_xy.col(y_column).setZero();
   a.corner.col(y_column).setZero();
   for (Index first = 0; first < data.n; first += chunk_rows) {
@@ -305,8 +355,12 @@ void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool)
       for (Index i = 0; i < rows; ++i)
         for (Index e = 0; e < group.effects; ++e) {
           const double product = buffers.z[g](i, e) * r[i];
-          if (g == 0) a.xy[static_cast<std::size_t>(lane_place(a.plan.place(codes[i]), e * a.columns() + y_column, lead_entries))] += product;
-          else a.trailing_xy(a.plan.trailing.node_offset[static_cast<std::size_t>(a.plan.rank_of(g, codes[i]))] + e, y_column) += product;
+          if (g == 0)
+            a.xy[static_cast<std::size_t>(
+                lane_place(a.plan.place(codes[i]), e * a.columns() + y_column, lead_entries))] += product;
+          else
+            a.trailing_xy(a.plan.trailing.node_offset[static_cast<std::size_t>(a.plan.rank_of(g, codes[i]))] + e,
+                          y_column) += product;
         }
     }
   }

@@ -5,8 +5,8 @@
 //   trailing      coupling (panels)       entries (sparse)
 //   [Q r]         xy    (s x (p+1))       trailing_xy           corner
 //
-// X = Q R and Z_t = Z~_t T_t (whitening.hpp); r = y - Q c is the ordinary least squares residual, so no digits are spent on
-// what the fixed effects explain. A new response needs a new last column only.
+// X = Q R and Z_t = Z~_t T_t (whitening.hpp); r = y - Q c is the ordinary least squares residual, so no digits are
+// spent on what the fixed effects explain. A new response needs a new last column only.
 #pragma once
 
 #include <vector>
@@ -25,14 +25,14 @@ struct TrailingEntry {
 
 struct CrossProducts {
   Index n = 0;
-  Index p = 0;               // rank of X
-  double log_weights = 0;    // sum of log w
-  double log_det_r = 0;      // log |det R|
-  AffineMap fixed;           // X -> Q
-  std::vector<Index> kept;   // columns of X in Q
+  Index p = 0;                    // rank of X
+  double log_weights = 0;         // sum of log w
+  double log_det_r = 0;           // log |det R|
+  AffineMap fixed;                // X -> Q
+  std::vector<Index> kept;        // columns of X in Q
   std::vector<AffineMap> random;  // per term: Z_t -> Z~_t
-  Vector ols;                // c: y = Q c + r
-  double y_spread = 0;       // weighted sum of squares of y about its mean
+  Vector ols;                     // c: y = Q c + r
+  double y_spread = 0;            // weighted sum of squares of y about its mean
 
   EliminationPlan plan;
   AlignedVector<double> gram;  // lanes: [batch][triangle_size(s)][lane_width]

@@ -7,11 +7,11 @@ namespace henderson {
 
 namespace {
 
-constexpr Index tile = dense_tile;
+constexpr Index tile = 128;  // of products and triangular solves
 
-Index tiles(Index size) { return (size + tile - 1) / tile; }
+Index tiles(Index size, Index width = tile) { return (size + width - 1) / width; }
 
-Index tile_rows(Index size, Index t) { return std::min(tile, size - t * tile); }
+Index tile_rows(Index size, Index t, Index width = tile) { return std::min(width, size - t * width); }
 
 void accumulate_outer(const ConstBlock& y, double sign, Block c, ThreadPool& pool) {
   const Index count = tiles(c.rows());
@@ -22,9 +22,12 @@ void accumulate_outer(const ConstBlock& y, double sign, Block c, ThreadPool& poo
     const auto yi = y.middleRows(i * tile, tile_rows(c.rows(), i));
     const auto yj = y.middleRows(j * tile, tile_rows(c.rows(), j));
     auto target = c.block(i * tile, j * tile, yi.rows(), yj.rows());
-    if (i == j) target.selfadjointView<Eigen::Lower>().rankUpdate(yi, sign);
-    else if (sign > 0) target.noalias() += yi * yj.transpose();
-    else target.noalias() -= yi * yj.transpose();
+    if (i == j)
+      target.selfadjointView<Eigen::Lower>().rankUpdate(yi, sign);
+    else if (sign > 0)
+      target.noalias() += yi * yj.transpose();
+    else
+      target.noalias() -= yi * yj.transpose();
   });
 }
 
@@ -58,7 +61,7 @@ bool cholesky_in_place(Block a, ThreadPool& pool) {
 }
 
 void reserve(Index n, DenseWork& work) {
-  const Index width = std::min(tile, n);
+  const Index width = std::min(std::max(dense_tile(n), Index{64}), n);
   if (work.strip.rows() >= n && work.strip.cols() >= width) return;
   work.square.resize(width, width);
   work.strip.resize(n, width);
@@ -68,10 +71,11 @@ void reserve(Index n, DenseWork& work) {
 // Two sweeps over block columns, each half the flops:  X = L^-1 (last column first), then X'X (first column first).
 void invert_from_cholesky(Block l, DenseWork& work, ThreadPool& pool) {
   const Index n = l.rows();
-  const Index count = tiles(n);
+  const Index step = dense_tile(n);
+  const Index count = tiles(n, step);
   for (Index j = count - 1; j >= 0; --j) {
-    const Index begin = j * tile;
-    const Index width = tile_rows(n, j);
+    const Index begin = j * step;
+    const Index width = tile_rows(n, j, step);
     const Index below = n - begin - width;
     Block diagonal = l.block(begin, begin, width, width);
     auto inverse = work.square.topLeftCorner(width, width);
@@ -79,13 +83,13 @@ void invert_from_cholesky(Block l, DenseWork& work, ThreadPool& pool) {
     diagonal.triangularView<Eigen::Lower>().solveInPlace(inverse);
     if (below > 0) {  // X_BJ = -X_BB L_BJ X_JJ
       auto panel = work.strip.topLeftCorner(below, width);
-      pool.run(tiles(below), [&](Index t) {
-        const Index rows = tile_rows(below, t);
-        panel.middleRows(t * tile, rows).noalias() = l.block(begin + width + t * tile, begin, rows, width) * inverse;
+      pool.run(tiles(below, step), [&](Index t) {
+        const Index rows = tile_rows(below, t, step);
+        panel.middleRows(t * step, rows).noalias() = l.block(begin + width + t * step, begin, rows, width) * inverse;
       });
-      pool.run(tiles(below), [&](Index t) {
-        const Index row = t * tile;
-        const Index rows = tile_rows(below, t);
+      pool.run(tiles(below, step), [&](Index t) {
+        const Index row = t * step;
+        const Index rows = tile_rows(below, t, step);
         auto target = l.block(begin + width + row, begin, rows, width);
         const auto x = l.block(begin + width + row, begin + width, rows, row + rows);
         target.setZero();
@@ -96,21 +100,25 @@ void invert_from_cholesky(Block l, DenseWork& work, ThreadPool& pool) {
     diagonal.triangularView<Eigen::Lower>() = inverse;
   }
   for (Index i = 0; i < count; ++i) {  // row block i of X'X needs only rows i and below of X
-    const Index begin = i * tile;
-    const Index width = tile_rows(n, i);
+    const Index begin = i * step;
+    const Index width = tile_rows(n, i, step);
     const Index below = n - begin - width;
     auto x_ii = work.square.topLeftCorner(width, width);
     x_ii = l.block(begin, begin, width, width).triangularView<Eigen::Lower>();
     pool.run(i + 1, [&](Index j) {
-      auto target = l.block(begin, j * tile, width, tile_rows(n, j));
-      auto product = work.across.block(0, j * tile, width, target.cols());
-      if (i == j) product.noalias() = x_ii.transpose() * x_ii;
-      else product.noalias() = x_ii.transpose() * target;
+      auto target = l.block(begin, j * step, width, tile_rows(n, j, step));
+      auto product = work.across.block(0, j * step, width, target.cols());
+      if (i == j)
+        product.noalias() = x_ii.transpose() * x_ii;
+      else
+        product.noalias() = x_ii.transpose() * target;
       if (below > 0)
         product.noalias() += l.block(begin + width, begin, below, width).transpose() *
-                             l.block(begin + width, j * tile, below, target.cols());
-      if (i == j) target.triangularView<Eigen::Lower>() = product;
-      else target = product;
+                             l.block(begin + width, j * step, below, target.cols());
+      if (i == j)
+        target.triangularView<Eigen::Lower>() = product;
+      else
+        target = product;
     });
   }
 }

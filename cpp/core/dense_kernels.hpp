@@ -11,7 +11,8 @@ namespace henderson {
 using Block = Eigen::Ref<Matrix, 0, Eigen::OuterStride<>>;
 using ConstBlock = Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>;
 
-inline constexpr Index dense_tile = 128;
+// Width of a tile of an (n, n) matrix: narrower where the work inside the diagonal tiles counts.
+[[nodiscard]] constexpr Index dense_tile(Index n) { return n < 1500 ? 64 : 128; }
 
 // a := L with L L' = a; false where a is not positive definite (or not finite).
 [[nodiscard]] bool cholesky_in_place(Block a, ThreadPool& pool);

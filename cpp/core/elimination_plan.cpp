@@ -9,8 +9,8 @@ namespace henderson {
 
 namespace {
 
-constexpr Index small_trailing = 48;   // below this a dense trailing block needs no second thought
-constexpr double dense_gain = 6.0;     // flops of a dense factorisation run this much faster than scattered ones
+constexpr Index small_trailing = 48;  // below this a dense trailing block needs no second thought
+constexpr double dense_gain = 6.0;    // flops of a dense factorisation run this much faster than scattered ones
 
 std::vector<Group> stacked_groups(const ModelData& data) {
   std::vector<Group> groups;
@@ -18,7 +18,8 @@ std::vector<Group> stacked_groups(const ModelData& data) {
     const RandomTerm& term = data.terms[static_cast<std::size_t>(t)];
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.factor == term.factor; });
     if (group == groups.end())
-      group = groups.insert(groups.end(), Group{term.factor, data.factors[static_cast<std::size_t>(term.factor)].levels, 0, {}, {}});
+      group = groups.insert(groups.end(),
+                            Group{term.factor, data.factors[static_cast<std::size_t>(term.factor)].levels, 0, {}, {}});
     group->terms.push_back(t);
     group->first.push_back(group->effects);
     group->effects += static_cast<Index>(term.z.size());
@@ -81,7 +82,8 @@ std::vector<std::vector<Code>> same_neighbours(const Neighbours& lists) {
   return classes;
 }
 
-NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {
+NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading,
+                         const std::vector<std::vector<Code>>& classes) {
   const auto nodes = static_cast<std::size_t>(plan.node_base.back());
   std::vector<std::vector<Code>> adjacent(nodes);
   const auto join = [&](Code a, Code b) {
@@ -163,7 +165,8 @@ EliminationPlan plan_elimination(const ModelData& data) {
   plan.groups = stacked_groups(data);
   if (!plan.has_trailing()) return plan;
   plan.node_base.assign(plan.groups.size() + 1, 0);
-  for (std::size_t u = 1; u < plan.groups.size(); ++u) plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
+  for (std::size_t u = 1; u < plan.groups.size(); ++u)
+    plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
   for (std::size_t t = 0; t + 1 < plan.groups.size(); ++t)
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[t].factor)], data.n));
 

@@ -1,6 +1,7 @@
 // Who is eliminated when: indices only, decided once per design.
 //
-//   M = [ M_11          ]   M_11: the levels of one grouping factor, the leading one. No row of the data has two of them,
+//   M = [ M_11          ]   M_11: the levels of one grouping factor, the leading one. No row of the data has two of
+//   them,
 //       [ M_21   M_22   ]   so M_11 is block diagonal with s x s blocks, whatever the design.
 //                           M_22: all other factors, the trailing block, whose Schur complement is dense or sparse.
 //
@@ -18,15 +19,15 @@ namespace henderson {
 struct Group {
   Index factor = 0;
   Index levels = 0;
-  Index effects = 0;            // s: the stacked effects of its terms
-  std::vector<Index> terms;     // which terms
-  std::vector<Index> first;     // first stacked effect of each
+  Index effects = 0;         // s: the stacked effects of its terms
+  std::vector<Index> terms;  // which terms
+  std::vector<Index> first;  // first stacked effect of each
 };
 
 struct Pattern {
-  Index first = 0;         // first leading position
-  Index count = 0;         // leading levels
-  Index rows_begin = 0;    // trailing scalar indices, ascending, in EliminationPlan::pattern_rows
+  Index first = 0;       // first leading position
+  Index count = 0;       // leading levels
+  Index rows_begin = 0;  // trailing scalar indices, ascending, in EliminationPlan::pattern_rows
   Index rows_count = 0;
   Index values_begin = 0;  // panel (rows_count x count * s) in coupling storage
 };
@@ -44,17 +45,17 @@ struct Neighbours {
 };
 
 struct EliminationPlan {
-  std::vector<Group> groups;         // groups[0] leads; the others make up the trailing block
-  std::vector<Code> position;        // leading level -> position; empty: the identity
-  std::vector<Pattern> patterns;     // by position
+  std::vector<Group> groups;      // groups[0] leads; the others make up the trailing block
+  std::vector<Code> position;     // leading level -> position; empty: the identity
+  std::vector<Pattern> patterns;  // by position
   std::vector<Code> pattern_rows;
-  Index coupling_values = 0;         // doubles in the panels of M_21
+  Index coupling_values = 0;  // doubles in the panels of M_21
   SupernodalLayout trailing;
-  std::vector<Index> node_base;      // per group: number of its level 0 among all trailing nodes
-  std::vector<Code> group_of_rank;   // per trailing node in elimination order
-  std::vector<LevelRows> level_rows; // per group but the last; needed only while A is built
-  std::vector<Neighbours> later;     // per trailing group but the last (index 0 unused)
-  double update_flops = 0;           // of the Schur complement
+  std::vector<Index> node_base;       // per group: number of its level 0 among all trailing nodes
+  std::vector<Code> group_of_rank;    // per trailing node in elimination order
+  std::vector<LevelRows> level_rows;  // per group but the last; needed only while A is built
+  std::vector<Neighbours> later;      // per trailing group but the last (index 0 unused)
+  double update_flops = 0;            // of the Schur complement
 
   [[nodiscard]] bool has_trailing() const { return groups.size() > 1; }
   [[nodiscard]] Index trailing_size() const { return has_trailing() ? trailing.size : 0; }

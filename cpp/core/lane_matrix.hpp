@@ -47,18 +47,27 @@ class LaneMatrix {
 
  private:
   Index s_;
-  std::conditional_t<(S > 0), std::array<Lane, static_cast<std::size_t>(S * S)>, Lane*> entries_;
+  std::conditional_t<(S > 0), std::array<Lane, static_cast<std::size_t>(S* S)>, Lane*> entries_;
 };
 
 // Calls kernel with S as a compile-time constant for the usual sizes, 0 for all others.
 template <class Kernel>
 void with_effects(Index s, Kernel&& kernel) {
   switch (s) {
-    case 1: kernel(std::integral_constant<int, 1>{}); break;
-    case 2: kernel(std::integral_constant<int, 2>{}); break;
-    case 3: kernel(std::integral_constant<int, 3>{}); break;
-    case 4: kernel(std::integral_constant<int, 4>{}); break;
-    default: kernel(std::integral_constant<int, 0>{});
+    case 1:
+      kernel(std::integral_constant<int, 1>{});
+      break;
+    case 2:
+      kernel(std::integral_constant<int, 2>{});
+      break;
+    case 3:
+      kernel(std::integral_constant<int, 3>{});
+      break;
+    case 4:
+      kernel(std::integral_constant<int, 4>{});
+      break;
+    default:
+      kernel(std::integral_constant<int, 0>{});
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace henderson {
 
 namespace {
@@ -51,13 +50,14 @@ Lane factor_and_invert(LaneMatrix<S>& l, LaneMatrix<S>& inverse) {
 }
 
 template <int S>
-void eliminate_chunk(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda, LeadingFactor& factor,
-                     Index begin, Index end, LeadingTask& task) {
+void eliminate_chunk(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda,
+                     LeadingFactor& factor, Index begin, Index end, LeadingTask& task) {
   const Index s = S > 0 ? S : shape.effects;
   const Index columns = shape.columns;
   const Index triangle = triangle_size(s);
   task.scratch.begin(5 * s * s + columns);
-  LaneMatrix<S> a(s, task.scratch), product(s, task.scratch), l(s, task.scratch), inverse(s, task.scratch), h(s, task.scratch);
+  LaneMatrix<S> a(s, task.scratch), product(s, task.scratch), l(s, task.scratch), inverse(s, task.scratch),
+      h(s, task.scratch);
   Lane* row = task.scratch.take(columns);
   Lane log_det = Lane::Zero();
   task.corner.assign(static_cast<std::size_t>(triangle_size(columns)), Lane::Zero());

@@ -5,7 +5,8 @@
 //   value:        sum of log|l|^2,  corner -= (H v)'(H v)
 //   derivatives:  N = I - A W,   F = N v = Z_j'V^-1[X y]   (v less what the trailing block explains)
 //                 C = N A - N G N' = [Z'V^-1 Z]_jj,   C lam = (A - N G) lam (l l')^-1,   G = a T a'
-// where T is the trailing block's share of the inverse and a the level's coupling to it. Both forms are regular at singular lam.
+// where T is the trailing block's share of the inverse and a the level's coupling to it. Both forms are regular at
+// singular lam.
 #pragma once
 
 #include "core/lane_matrix.hpp"
@@ -45,17 +46,18 @@ struct LeadingFactor {
 void reserve(const LeadingShape& shape, LeadingFactor& factor);
 
 // Factors every level at lambda (s, s); subtracts from corner (columns, columns) and returns the sum of log|l|^2.
-[[nodiscard]] double eliminate_leading(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda,
-                                       LeadingFactor& factor, Matrix& corner, ThreadPool& pool);
+[[nodiscard]] double eliminate_leading(const LeadingShape& shape, const double* gram, const double* xy,
+                                       const Matrix& lambda, LeadingFactor& factor, Matrix& corner, ThreadPool& pool);
 
 struct LeadingInputs {
   const double* gram = nullptr;
   const double* xy = nullptr;
-  const double* explained = nullptr;  // a times the trailing solution, s * columns entries; none without a trailing block
-  const double* trailing = nullptr;   // G, triangle_size(s) entries; none without a trailing block
-  const Matrix* root = nullptr;       // R_X (p, p), upper: X'V^-1X = R_X'R_X; none for ML
-  const Vector* contrast = nullptr;   // (columns): -beta, 1
-  bool information = false;           // also the products that the average information of a single factor needs
+  const double* explained =
+      nullptr;  // a times the trailing solution, s * columns entries; none without a trailing block
+  const double* trailing = nullptr;  // G, triangle_size(s) entries; none without a trailing block
+  const Matrix* root = nullptr;      // R_X (p, p), upper: X'V^-1X = R_X'R_X; none for ML
+  const Vector* contrast = nullptr;  // (columns): -beta, 1
+  bool information = false;          // also the products that the average information of a single factor needs
 };
 
 // Sums over levels.
@@ -71,7 +73,7 @@ struct LeadingSums {
 };
 
 // `w` (s entries) and `f` (s * columns entries) receive Z'Py and Z'V^-1[X y] where not null.
-void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor, const Matrix& lambda,
-                           double* w, double* f, LeadingSums& sums, ThreadPool& pool);
+void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor,
+                           const Matrix& lambda, double* w, double* f, LeadingSums& sums, ThreadPool& pool);
 
 }  // namespace henderson

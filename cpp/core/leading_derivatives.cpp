@@ -45,7 +45,8 @@ class LevelShrinkage {
       }
   }
 
-  // I - A W cancels where A lam lam' is large: one step of Newton's iteration for the inverse, N (2 I - (I + A lam lam') N).
+  // I - A W cancels where A lam lam' is large: one step of Newton's iteration for the inverse, N (2 I - (I + A lam
+  // lam') N).
   void refine(const LaneMatrix<S>& a, const Matrix& covariance) {
     const Index s = a.size();
     if (s == 1) return;
@@ -73,7 +74,11 @@ template <int S>
 class LevelResiduals {
  public:
   LevelResiduals(const LeadingShape& shape, const LeadingInputs& in, LaneScratch& scratch)
-      : s_(S > 0 ? S : shape.effects), columns_(shape.columns), in_(in), v_(scratch.take(s_)), w_(scratch.take(s_)),
+      : s_(S > 0 ? S : shape.effects),
+        columns_(shape.columns),
+        in_(in),
+        v_(scratch.take(s_)),
+        w_(scratch.take(s_)),
         f_(scratch.take(in.root == nullptr ? 0 : s_ * columns_)) {}
 
   void compute(Index batch, const LaneMatrix<S>& n) {
@@ -138,7 +143,8 @@ class LevelResiduals {
 template <int S>
 class LevelCurvature {
  public:
-  LevelCurvature(Index s, LaneScratch& scratch) : c(s, scratch), c_lambda(s, scratch), g_(s, scratch), ng_(s, scratch) {}
+  LevelCurvature(Index s, LaneScratch& scratch)
+      : c(s, scratch), c_lambda(s, scratch), g_(s, scratch), ng_(s, scratch) {}
 
   void compute(const LaneMatrix<S>& a, const LevelShrinkage<S>& shrinkage, const double* trailing) {
     const Index s = a.size();
@@ -167,8 +173,8 @@ class LevelCurvature {
 };
 
 template <int S>
-void add_information(const LevelCurvature<S>& curvature, const LevelResiduals<S>& residuals, Index s, Index p, LeadingTask& sums,
-                     Lane* pairs) {
+void add_information(const LevelCurvature<S>& curvature, const LevelResiduals<S>& residuals, Index s, Index p,
+                     LeadingTask& sums, Lane* pairs) {
   const Index triangle = triangle_size(s);
   for (Index j = 0, k = 0; j < s; ++j)
     for (Index i = j; i < s; ++i, ++k) pairs[k] = residuals.w(i) * residuals.w(j);
@@ -232,8 +238,8 @@ void unpack(const Matrix& packed, Index s, Matrix& out) {
 
 }  // namespace
 
-void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor, const Matrix& lambda, double* w,
-                           double* f, LeadingSums& sums, ThreadPool& pool) {
+void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, LeadingFactor& factor,
+                           const Matrix& lambda, double* w, double* f, LeadingSums& sums, ThreadPool& pool) {
   const Index s = shape.effects;
   const Index triangle = triangle_size(s);
   const Index p = in.root == nullptr ? 0 : shape.columns - 1;

@@ -39,7 +39,8 @@ void add_square_curvature(const std::vector<Matrix>& g, double sign, Matrix& hes
 
 }  // namespace
 
-LocalModel::LocalModel(const SpectralFactor& point, const Derivatives& at, const Matrix& information, const std::vector<double>& shift)
+LocalModel::LocalModel(const SpectralFactor& point, const Derivatives& at, const Matrix& information,
+                       const std::vector<double>& shift)
     : shift_(shift), root_(root_entries(point, shift)) {
   const Matrix chart = jacobian(point, 1);
   slope_.noalias() = chart.transpose() * slope_entries(at.g);
@@ -83,7 +84,8 @@ Matrix LocalModel::jacobian(const SpectralFactor& point, int power) const {
     Index k = 0;
     for (Index j = 0; j < s; ++j)
       for (Index i = j; i < s; ++i) scale[k++] = power > 0 ? phi[i] + phi[j] : 1 / (phi[i] + phi[j]);
-    if (s == 1) out(base, base) = scale[0];
+    if (s == 1)
+      out(base, base) = scale[0];
     else
       out.block(base, base, own, own) =
           rotation_of_entries(point[t].u) * scale.asDiagonal() * rotation_of_entries(point[t].u.transpose());

@@ -2,9 +2,10 @@
 //
 //   f  ~  a quadratic in  Phi_t = (Psi_t + c_t I)^(1/2),      c_t one over the mean information of a level
 //
-// Phi is close to lam where the variance is large against c, and linear in Psi, hence smooth through zero, where it is small:
-// in lam alone, Newton's method creeps towards zero variances by a third of the way at each step. The model is minimised over
-// positive semidefinite Psi by the same tangent steps as the criterion itself, at no cost in evaluations.
+// Phi is close to lam where the variance is large against c, and linear in Psi, hence smooth through zero, where it is
+// small: in lam alone, Newton's method creeps towards zero variances by a third of the way at each step. The model is
+// minimised over positive semidefinite Psi by the same tangent steps as the criterion itself, at no cost in
+// evaluations.
 #pragma once
 
 #include "core/spectral_factor.hpp"
@@ -14,7 +15,8 @@ namespace henderson {
 class LocalModel {
  public:
   // `information` replaces that of `at`; `shift` holds the c_t.
-  LocalModel(const SpectralFactor& point, const Derivatives& at, const Matrix& information, const std::vector<double>& shift);
+  LocalModel(const SpectralFactor& point, const Derivatives& at, const Matrix& information,
+             const std::vector<double>& shift);
 
   // Change of the criterion from the centre.
   [[nodiscard]] double value(const SpectralFactor& point) const;

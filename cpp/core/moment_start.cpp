@@ -14,12 +14,12 @@ constexpr double floor_share = 0.05;  // lam^2 times the mean of A_j where the m
 
 // The effects of all groups side by side, with what each level contributes.
 struct Moment {
-  Vector form, noise, spread, size;  // per effect: T_a; sum (A - |F|^2) / A; sum (A - |F|^2); mean A over its levels
-  Matrix squares;                    // (S, S): sum_jm A_jm^2 / A_j
-  Matrix mixed;                      // (S, S): sum_jm A_jm (F_j . F_m) / A_j
+  Vector form, noise, spread, size;     // per effect: T_a; sum (A - |F|^2) / A; sum (A - |F|^2); mean A over its levels
+  Matrix squares;                       // (S, S): sum_jm A_jm^2 / A_j
+  Matrix mixed;                         // (S, S): sum_jm A_jm (F_j . F_m) / A_j
   std::vector<Matrix> weighted, plain;  // per effect (p, p): sum F_j'F_j / A_j and sum F_j'F_j
   Vector levels;
-  double share = 0;                     // 1 / n: Q'Q = n I
+  double share = 0;  // 1 / n: Q'Q = n I
 };
 
 // One level of one group: its block of A, and [F | z'r].
@@ -96,8 +96,8 @@ void add_trailing(const CrossProducts& a, const std::vector<Index>& start, const
       block(i - first, j - first) = block(j - first, i - first) = entry.value;
       continue;
     }
-    add_pair(m, view.effect[static_cast<std::size_t>(i)], view.effect[static_cast<std::size_t>(j)], view.diagonal[i], view.diagonal[j],
-             entry.value, a.trailing_xy.row(i).head(p).dot(a.trailing_xy.row(j).head(p)));
+    add_pair(m, view.effect[static_cast<std::size_t>(i)], view.effect[static_cast<std::size_t>(j)], view.diagonal[i],
+             view.diagonal[j], entry.value, a.trailing_xy.row(i).head(p).dot(a.trailing_xy.row(j).head(p)));
   }
   row = 0;
   for (std::size_t k = 0; k < blocks.size(); ++k) {
@@ -123,7 +123,8 @@ void add_leading(const CrossProducts& a, const TrailingView& view, Moment& m) {
   for (const Pattern& pattern : a.plan.patterns)
     for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
       const Matrix f = level(position);
-      const double* value = a.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count;
+      const double* value =
+          a.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count;
       for (Index e = 0; e < s; ++e)
         for (Index i = 0; i < pattern.rows_count; ++i, ++value) {
           const Index row = a.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)];
@@ -173,8 +174,16 @@ RelativeFactor moment_start(const CrossProducts& a) {
   for (const Group& group : a.plan.groups) start.push_back(start.back() + group.effects);
   const Index size = start.back();
   const std::vector<Matrix> none(static_cast<std::size_t>(size), Matrix::Zero(a.p, a.p));
-  Moment m{Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Vector::Zero(size), Matrix::Zero(size, size),
-           Matrix::Zero(size, size), none, none, Vector::Zero(size), 1 / static_cast<double>(a.n)};
+  Moment m{Vector::Zero(size),
+           Vector::Zero(size),
+           Vector::Zero(size),
+           Vector::Zero(size),
+           Matrix::Zero(size, size),
+           Matrix::Zero(size, size),
+           none,
+           none,
+           Vector::Zero(size),
+           1 / static_cast<double>(a.n)};
   TrailingView view;
   if (a.plan.has_trailing()) {
     view = view_trailing(a, start);

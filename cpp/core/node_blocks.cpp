@@ -16,14 +16,16 @@ void append_runs(const EliminationPlan& plan, const Supernode& node, std::vector
     const Code rank = plan.trailing.panel_nodes[static_cast<std::size_t>(node.nodes_begin + k)];
     const auto group = static_cast<std::size_t>(plan.group_of_rank[static_cast<std::size_t>(rank)]);
     const bool breaks = k == node.nodes_cols;  // the diagonal block ends
-    if (runs.size() == first || breaks || runs.back().group != group) runs.push_back({row, 0, plan.groups[group].effects, group});
+    if (runs.size() == first || breaks || runs.back().group != group)
+      runs.push_back({row, 0, plan.groups[group].effects, group});
     ++runs.back().nodes;
     row += plan.groups[group].effects;
   }
 }
 
 std::span<const NodeRun> runs_of(const NodeWork& work, std::size_t supernode) {
-  return {work.runs.data() + work.start[supernode], static_cast<std::size_t>(work.start[supernode + 1] - work.start[supernode])};
+  return {work.runs.data() + work.start[supernode],
+          static_cast<std::size_t>(work.start[supernode + 1] - work.start[supernode])};
 }
 
 // Calls visit(run, node within the run, first row) for the nodes that are columns of the supernode.
@@ -33,6 +35,23 @@ void for_each_column_node(std::span<const NodeRun> runs, Index cols, Visit&& vis
     if (run.row >= cols) return;
     for (Index k = 0; k < run.nodes; ++k) visit(run, run.row + k * run.effects);
   }
+}
+
+// The products of a run of nodes j with one column node l, for few effects: sum_j k_jl[a, b] inverse_jl[c, d] are
+// strided dot products, shared by both sums.
+template <class Columns>
+void add_strided(const Columns& k_cols, const Columns& i_cols, Index begin, Index nodes, Index s,
+                 const Matrix& lambda_l, const Matrix& lambda_j, Matrix& sum_j, Matrix& sum_l) {
+  using Strided = Eigen::Map<const Vector, 0, Eigen::InnerStride<>>;
+  for (Index b = 0; b < k_cols.cols(); ++b)
+    for (Index d = 0; d < k_cols.cols(); ++d)
+      for (Index a = 0; a < s; ++a)
+        for (Index c = 0; c < s; ++c) {
+          const double product = Strided(&k_cols.coeffRef(begin + a, b), nodes, Eigen::InnerStride<>(s))
+                                     .dot(Strided(&i_cols.coeffRef(begin + c, d), nodes, Eigen::InnerStride<>(s)));
+          sum_j(a, c) += product * lambda_l(b, d);
+          sum_l(b, d) += product * lambda_j(a, c);
+        }
 }
 
 }  // namespace
@@ -65,8 +84,8 @@ void mirror_nodes(const EliminationPlan& plan, const NodeWork& work, double* val
   }
 }
 
-void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from, double* to,
-                     NodeWork& work) {
+void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from,
+                     double* to, NodeWork& work) {
   for (std::size_t k = 0; k < plan.trailing.supernodes.size(); ++k) {
     const Supernode& node = plan.trailing.supernodes[k];
     const ConstPanel source(from + node.values_begin, node.stride(), node.cols);
@@ -78,8 +97,10 @@ void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lam
         return;
       }
       auto block = work.tall.topLeftCorner(below, run.effects);
-      if (side == Side::plain) block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group].transpose();
-      else block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group];
+      if (side == Side::plain)
+        block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group].transpose();
+      else
+        block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group];
       target.block(col, col, below, run.effects) = block;
     });
     for (const NodeRun& run : runs_of(work, k)) {
@@ -95,31 +116,37 @@ void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lam
         const Index row = run.row + each * run.effects;
         const Index cols = std::min(node.cols, row + run.effects);
         auto block = work.wide.topLeftCorner(run.effects, cols);
-        if (side == Side::plain) block.noalias() = lambda[run.group] * target.block(row, 0, run.effects, cols);
-        else block.noalias() = lambda[run.group].transpose() * target.block(row, 0, run.effects, cols);
+        if (side == Side::plain)
+          block.noalias() = lambda[run.group] * target.block(row, 0, run.effects, cols);
+        else
+          block.noalias() = lambda[run.group].transpose() * target.block(row, 0, run.effects, cols);
         target.block(row, 0, run.effects, cols) = block;
       }
     }
   }
 }
 
-void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x, NodeWork& work) {
+void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x,
+                    NodeWork& work) {
   Index row = 0;
   if (work.wide.cols() < x.cols()) work.wide.resize(work.wide.rows(), x.cols());
   for (const Code group : plan.group_of_rank) {
     const Matrix& own = lambda[static_cast<std::size_t>(group)];
     const Index s = own.rows();
     auto product = work.wide.topLeftCorner(s, x.cols());
-    if (s == 1) product = own(0, 0) * x.row(row);
-    else if (side == Side::plain) product.noalias() = own * x.middleRows(row, s);
-    else product.noalias() = own.transpose() * x.middleRows(row, s);
+    if (s == 1)
+      product = own(0, 0) * x.row(row);
+    else if (side == Side::plain)
+      product.noalias() = own * x.middleRows(row, s);
+    else
+      product.noalias() = own.transpose() * x.middleRows(row, s);
     x.middleRows(row, s) = product;
     row += s;
   }
 }
 
-void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k, const double* inverse,
-                           std::vector<Matrix>& sums, NodeWork& work) {
+void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k,
+                           const double* inverse, std::vector<Matrix>& sums, NodeWork& work) {
   sums.resize(lambda.size());
   for (std::size_t g = 0; g < lambda.size(); ++g) sums[g].setZero(lambda[g].rows(), lambda[g].cols());
   // sums[group] += left middle right
@@ -142,9 +169,15 @@ void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix
         const Index end = run.row + run.nodes * run.effects;
         if (begin >= end) continue;
         if (run.effects == 1 && column.effects == 1) {
-          const double product = k_cols.col(0).segment(begin, end - begin).dot(i_cols.col(0).segment(begin, end - begin));
+          const double product =
+              k_cols.col(0).segment(begin, end - begin).dot(i_cols.col(0).segment(begin, end - begin));
           sums[run.group](0, 0) += product * lambda_l(0, 0);
           sums[column.group](0, 0) += product * lambda[run.group](0, 0);
+          continue;
+        }
+        if (run.effects <= 2 && column.effects <= 2) {
+          add_strided(k_cols, i_cols, begin, (end - begin) / run.effects, run.effects, lambda_l, lambda[run.group],
+                      sums[run.group], sums[column.group]);
           continue;
         }
         for (Index row = begin; row < end; row += run.effects) {
@@ -163,7 +196,8 @@ void add_identity(const SupernodalLayout& layout, double* values) {
     Panel(values + node.values_begin, node.stride(), node.cols).diagonal().array() += 1.0;
 }
 
-void symmetric_times(const SupernodalLayout& layout, const double* values, const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out) {
+void symmetric_times(const SupernodalLayout& layout, const double* values, const Eigen::Ref<const Matrix>& x,
+                     Eigen::Ref<Matrix> out) {
   out.setZero();
   for (const Supernode& node : layout.supernodes) {
     const ConstPanel panel(values + node.values_begin, node.stride(), node.cols);

@@ -30,15 +30,17 @@ struct NodeWork {
 // Completes the diagonal blocks from their lower triangles.
 void mirror_nodes(const EliminationPlan& plan, const NodeWork& work, double* values);
 // to_ij = P_i from_ij P_j'; from and to may be the same
-void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from, double* to,
-                     NodeWork& work);
+void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from,
+                     double* to, NodeWork& work);
 // x_i := P_i x_i
-void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x, NodeWork& work);
+void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x,
+                    NodeWork& work);
 // sums[g] = sum over the nodes j of group g of sum_l k_jl lam_l inverse_lj
-void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k, const double* inverse,
-                           std::vector<Matrix>& sums, NodeWork& work);
+void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k,
+                           const double* inverse, std::vector<Matrix>& sums, NodeWork& work);
 void add_identity(const SupernodalLayout& layout, double* values);
 // out := the symmetric matrix times x
-void symmetric_times(const SupernodalLayout& layout, const double* values, const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out);
+void symmetric_times(const SupernodalLayout& layout, const double* values, const Eigen::Ref<const Matrix>& x,
+                     Eigen::Ref<Matrix> out);
 
 }  // namespace henderson

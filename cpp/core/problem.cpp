@@ -10,7 +10,8 @@ namespace henderson {
 
 namespace {
 
-// Rows of a group's stacked (levels, s) matrix that belong to one term, in that term's own coordinates: rows times T^-T.
+// Rows of a group's stacked (levels, s) matrix that belong to one term, in that term's own coordinates: rows times
+// T^-T.
 Matrix user_modes(const Matrix& stacked, Index first, const AffineMap& map) {
   Matrix out = stacked.middleCols(first, map.size());
   map.r.transpose().triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(out);
@@ -95,7 +96,9 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
         for (Index i = 0; i < pattern.rows_count; ++i)
           near[i] = b_trailing[a_.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)]];
         explained.segment(pattern.first * s, pattern.count * s).noalias() =
-            Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin, pattern.rows_count, pattern.count * s).transpose() * near;
+            Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin, pattern.rows_count, pattern.count * s)
+                .transpose() *
+            near;
       }
       Vector packed(triangle_size(s)), h(s * s), xy(s * a_.columns()), v(s);
       for (Index level = 0; level < group.levels; ++level) {
@@ -139,11 +142,13 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
     std::vector<Matrix> block(static_cast<std::size_t>(group.levels));
     if (g > 0) {
       for (Index level = 0; level < group.levels; ++level) {
-        const Index row = a_.plan.trailing.node_offset[static_cast<std::size_t>(a_.plan.rank_of(g, static_cast<Code>(level)))];
+        const Index row =
+            a_.plan.trailing.node_offset[static_cast<std::size_t>(a_.plan.rank_of(g, static_cast<Code>(level)))];
         Matrix& own = block[static_cast<std::size_t>(level)];
         own.resize(s, s);
         for (Index j = 0; j < s; ++j)
-          for (Index i = j; i < s; ++i) own(i, j) = own(j, i) = inverse[entry_place(a_.plan.trailing, row + i, row + j)];
+          for (Index i = j; i < s; ++i)
+            own(i, j) = own(j, i) = inverse[entry_place(a_.plan.trailing, row + i, row + j)];
       }
     } else {
       Vector h(s * s);
@@ -157,18 +162,22 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
       std::vector<Index> places(static_cast<std::size_t>(a_.plan.trailing_size()));
       for (const Pattern& pattern : a_.plan.patterns) {
         if (pattern.rows_count == 0) continue;
-        const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(pattern.rows_count));
+        const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin,
+                                          static_cast<std::size_t>(pattern.rows_count));
         t_block.resize(pattern.rows_count, pattern.rows_count);
         gather_at(a_.plan.trailing, where, inverse.data(), t_block, places);
         for (Index member = 0; member < pattern.count; ++member) {
           Matrix& w = at_position[static_cast<std::size_t>(pattern.first + member)];
-          const Matrix aw = Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin + member * s * pattern.rows_count,
-                                                     pattern.rows_count, s) * w;
+          const Matrix aw =
+              Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin + member * s * pattern.rows_count,
+                                       pattern.rows_count, s) *
+              w;
           w += aw.transpose() * t_block * aw;
         }
       }
       for (Index level = 0; level < group.levels; ++level)
-        block[static_cast<std::size_t>(level)] = at_position[static_cast<std::size_t>(a_.plan.place(static_cast<Code>(level)))];
+        block[static_cast<std::size_t>(level)] =
+            at_position[static_cast<std::size_t>(a_.plan.place(static_cast<Code>(level)))];
     }
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
@@ -176,7 +185,8 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
       const Index size = map.size();
       out[t].resize(size * size, group.levels);
       for (Index level = 0; level < group.levels; ++level) {
-        Matrix own = variance * block[static_cast<std::size_t>(level)].block(group.first[k], group.first[k], size, size);
+        Matrix own =
+            variance * block[static_cast<std::size_t>(level)].block(group.first[k], group.first[k], size, size);
         map.r.triangularView<Eigen::Upper>().solveInPlace(own);
         map.r.transpose().triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(own);
         out[t].col(level) = own.reshaped();
@@ -188,15 +198,19 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
 
 Vector Problem::moment_theta() const { return theta_of(moment_start(a_)); }
 
-Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options, const Watch& watch) {
+Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options,
+                     const Watch& watch) {
   deviance_.set_reml(reml);
   Objective objective;
   objective.small_variance.assign(a_.random.size(), 0.0);
   for (const Group& group : a_.plan.groups)
     for (const Index term : group.terms)
-      objective.small_variance[static_cast<std::size_t>(term)] = static_cast<double>(group.levels) / static_cast<double>(a_.n);
+      objective.small_variance[static_cast<std::size_t>(term)] =
+          static_cast<double>(group.levels) / static_cast<double>(a_.n);
   objective.value = [&](const RelativeFactor& factor) { return deviance_.value(factor); };
-  objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) { deviance_.derivatives(factor, true, out); };
+  objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) {
+    deviance_.derivatives(factor, true, out);
+  };
   objective.stop = watch;
   return minimise(objective, start ? whitened_factor(*start, *roots_) : moment_start(a_), options);
 }

@@ -12,10 +12,10 @@ namespace henderson {
 struct Solution {
   double criterion = 0;
   double sigma = 0, pwrss = 0, log_det = 0, log_det_root = 0;
-  Vector beta;             // (p)
-  Matrix unscaled_vcov;    // (p, p): times sigma^2 is Cov(beta)
-  std::vector<Matrix> b;   // per term (levels, s): conditional modes
-  std::vector<Matrix> u;   // per term (levels, s): b = lam u
+  Vector beta;            // (p)
+  Matrix unscaled_vcov;   // (p, p): times sigma^2 is Cov(beta)
+  std::vector<Matrix> b;  // per term (levels, s): conditional modes
+  std::vector<Matrix> u;  // per term (levels, s): b = lam u
 };
 
 class Problem {
@@ -39,7 +39,8 @@ class Problem {
 
   // Called between iterations; true stops the fit.
   using Watch = std::function<bool(const Iteration& at, int evaluation)>;
-  [[nodiscard]] Optimum fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options, const Watch& watch);
+  [[nodiscard]] Optimum fit(bool reml, const std::optional<Vector>& start, const TrustRegionOptions& options,
+                            const Watch& watch);
   // Starting values by the method of moments.
   [[nodiscard]] Vector moment_theta() const;
   [[nodiscard]] Vector theta_of(const RelativeFactor& factor) const { return canonical_theta(factor, *roots_); }

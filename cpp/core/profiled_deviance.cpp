@@ -18,7 +18,8 @@ std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& gro
     const auto term = static_cast<std::size_t>(group.terms[k]);
     Index index = start[term];
     for (Index j = 0; j < a.random[term].size(); ++j)
-      for (Index i = j; i < a.random[term].size(); ++i) out.push_back({index++, group.first[k] + i, group.first[k] + j});
+      for (Index i = j; i < a.random[term].size(); ++i)
+        out.push_back({index++, group.first[k] + i, group.first[k] + j});
   }
   return out;
 }
@@ -127,8 +128,10 @@ void ProfiledDeviance::gather_pattern(const Pattern& pattern, PatternWork& work)
     ensure(work.block, rows, rows);
     auto block = work.block.topLeftCorner(rows, rows);
     gather_at(plan.trailing, where, inverse_.data(), block, work.places);
-    if (rows * width <= 64) product = block.lazyProduct(panel);
-    else product.noalias() = block * panel;
+    if (rows * width <= 64)
+      product = block.lazyProduct(panel);
+    else
+      product.noalias() = block * panel;
     work.packed.resize(triangle_size(s));
     for (Index member = 0; member < pattern.count; ++member) {
       for (Index j = 0; j < s; ++j)
@@ -183,7 +186,8 @@ void ProfiledDeviance::trailing_sums() {
       }
     row += s;
   }
-  for (std::size_t g = 1; g < fixed_.size() && reml_; ++g) c_lambda_[g].noalias() -= fixed_[g].lazyProduct(cholesky_.lambda(g));
+  for (std::size_t g = 1; g < fixed_.size() && reml_; ++g)
+    c_lambda_[g].noalias() -= fixed_[g].lazyProduct(cholesky_.lambda(g));
 }
 
 void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_information, Derivatives& out) {
@@ -204,17 +208,21 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
     in.trailing = gathered_.data();
     trailing_sums();
   }
-  differentiate_leading(cholesky_.shape(), in, cholesky_.leading(), cholesky_.lambda(0), has_trailing ? w_.data() : nullptr,
-                        has_trailing && in.root != nullptr ? f_.data() : nullptr, sums_, pool_);
+  differentiate_leading(cholesky_.shape(), in, cholesky_.leading(), cholesky_.lambda(0),
+                        has_trailing ? w_.data() : nullptr, has_trailing && in.root != nullptr ? f_.data() : nullptr,
+                        sums_, pool_);
   c_lambda_[0] = sums_.c_lambda;
   outer_[0] = sums_.outer;
   assemble(factor, out);
   if (!with_information) return;
-  if (has_trailing) general_information(out.information);
-  else single_factor_information(out.information);
+  if (has_trailing)
+    general_information(out.information);
+  else
+    single_factor_information(out.information);
   const double variance = sigma2();
   for (std::size_t g = 0; g < parameters_.size(); ++g)  // h_k'w / sigma^2
-    for (const Parameter& k : parameters_[g]) slope_[k.index] = (k.i == k.j ? 1.0 : 2.0) * outer_[g](k.i, k.j) / variance;
+    for (const Parameter& k : parameters_[g])
+      slope_[k.index] = (k.i == k.j ? 1.0 : 2.0) * outer_[g](k.i, k.j) / variance;
   out.information /= variance;
   out.information.noalias() -= (slope_ / degrees_of_freedom()).lazyProduct(slope_.transpose());
 }
@@ -235,8 +243,10 @@ void ProfiledDeviance::assemble(const RelativeFactor& factor, Derivatives& out) 
       const auto curved = c_lambda_[g].block(at, at, s, s);
       out.gradient[t] = 2.0 * curved;
       out.gradient[t].noalias() -= (2.0 / variance * score).lazyProduct(lambda);
-      if (g == 0) out.g[t] = sums_.c.block(at, at, s, s);
-      else divide_by(lambda, curved, out.g[t]);
+      if (g == 0)
+        out.g[t] = sums_.c.block(at, at, s, s);
+      else
+        divide_by(lambda, curved, out.g[t]);
       out.g[t] -= score / variance;
       for (Index j = 0; j < s; ++j)
         for (Index i = j + 1; i < s; ++i) out.g[t](i, j) = out.g[t](j, i) = 0.5 * (out.g[t](i, j) + out.g[t](j, i));

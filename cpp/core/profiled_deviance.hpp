@@ -20,7 +20,7 @@ namespace henderson {
 struct Derivatives {
   std::vector<Matrix> g;         // per term (s, s): G_t
   std::vector<Matrix> gradient;  // per term (s, s): 2 G_t lam_t, from C lam without dividing by lam
-  Matrix information;            // (K, K): terms one after the other, triangle_size(s_t) each, column-major lower triangles
+  Matrix information;  // (K, K): terms one after the other, triangle_size(s_t) each, column-major lower triangles
 };
 
 // One entry of one Psi_t.
@@ -70,21 +70,21 @@ class ProfiledDeviance {
   Index size_ = 0;                                  // parameters
   LeadingSums sums_;
   Vector contrast_, slope_;
-  std::vector<Matrix> c_lambda_, outer_, fixed_;    // per group
-  Matrix fixed_directions_;                         // (p, K)
+  std::vector<Matrix> c_lambda_, outer_, fixed_;  // per group
+  Matrix fixed_directions_;                       // (p, K)
 
   // The trailing block's part; empty without one.
-  Matrix solution_, residual_;        // (q_2, p + 1)
-  Vector trailing_w_;                 // (q_2) Z_2'Py
-  Matrix trailing_y_;                 // (q_2, p) Z_2'V^-1Q R_X^-1
-  Vector inverse_;                    // Lam_2 S^-1 Lam_2'
-  AlignedVector<double> explained_;   // lanes, s * (p + 1)
-  AlignedVector<double> gathered_;    // lanes, triangle_size(s)
-  AlignedVector<double> w_, f_;       // lanes, s and s * (p + 1)
+  Matrix solution_, residual_;       // (q_2, p + 1)
+  Vector trailing_w_;                // (q_2) Z_2'Py
+  Matrix trailing_y_;                // (q_2, p) Z_2'V^-1Q R_X^-1
+  Vector inverse_;                   // Lam_2 S^-1 Lam_2'
+  AlignedVector<double> explained_;  // lanes, s * (p + 1)
+  AlignedVector<double> gathered_;   // lanes, triangle_size(s)
+  AlignedVector<double> w_, f_;      // lanes, s and s * (p + 1)
   std::vector<PatternWork> pattern_work_;
-  std::vector<Index> order_;          // column of the directions -> parameter
-  Matrix directions_, meeting_;       // (q_2, K_2) and (q_2, K)
-  Matrix products_;                   // (K, K)
+  std::vector<Index> order_;     // column of the directions -> parameter
+  Matrix directions_, meeting_;  // (q_2, K_2) and (q_2, K)
+  Matrix products_;              // (K, K)
   Matrix level_direction_, level_reduced_, level_half_, level_a_, down_;
   Vector level_packed_, level_h_, level_w_, level_f_;
 };

@@ -1,4 +1,5 @@
-// What a model is made of, as views of the caller's columns: response, fixed-effect columns, grouping factors, random terms.
+// What a model is made of, as views of the caller's columns: response, fixed-effect columns, grouping factors, random
+// terms.
 #pragma once
 
 #include <vector>

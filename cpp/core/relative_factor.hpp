@@ -1,8 +1,9 @@
 // theta -> lam_t per term, in user and in whitened coordinates.
 //
-// User coordinates are lme4's: theta holds the column-major lower triangles of the lam_t, term after term, diagonals >= 0.
-// The optimiser works with a full square factor in whitened coordinates, lam~ = T lam: the criterion depends on lam only
-// through lam lam', so lam~ may be rotated from the right at will; here it is kept as U D from its singular value decomposition.
+// User coordinates are lme4's: theta holds the column-major lower triangles of the lam_t, term after term, diagonals >=
+// 0. The optimiser works with a full square factor in whitened coordinates, lam~ = T lam: the criterion depends on lam
+// only through lam lam', so lam~ may be rotated from the right at will; here it is kept as U D from its singular value
+// decomposition.
 #pragma once
 
 #include <vector>

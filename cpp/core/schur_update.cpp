@@ -9,8 +9,8 @@ namespace henderson {
 
 namespace {
 
-constexpr Index pattern_chunk = 256;   // patterns of one task
-constexpr Index wide_columns = 8;      // from here on multiplying out pays
+constexpr Index pattern_chunk = 256;  // patterns of one task
+constexpr Index wide_columns = 8;     // from here on multiplying out pays
 constexpr Index wide_rows = 16;
 constexpr Index scatter_tasks = 48;
 
@@ -46,10 +46,13 @@ void scatter_column(const Code* rows, const double* b, Index count, Index m, Ind
 }  // namespace
 
 SchurUpdate::SchurUpdate(const CrossProducts& a)
-    : effects_(a.leading().effects), columns_(a.columns()), b_(a.coupling.size()),
+    : effects_(a.leading().effects),
+      columns_(a.columns()),
+      b_(a.coupling.size()),
       t_(static_cast<std::size_t>(a.leading().levels * effects_ * columns_)) {
   const EliminationPlan& plan = a.plan;
-  chunk_work_.resize(static_cast<std::size_t>(pattern_chunks(plan)), {Vector(effects_ * effects_), Vector(effects_ * columns_)});
+  chunk_work_.resize(static_cast<std::size_t>(pattern_chunks(plan)),
+                     {Vector(effects_ * effects_), Vector(effects_ * columns_)});
   std::vector<double> work(static_cast<std::size_t>(plan.trailing.size) + 1, 0.0);
   Index tallest = 0, longest = 0;
   for (const Pattern& pattern : plan.patterns) {
@@ -63,7 +66,8 @@ SchurUpdate::SchurUpdate(const CrossProducts& a)
     }
     const std::span<const Code> rows = rows_of(plan, pattern);
     for (std::size_t j = 0; j < rows.size(); ++j)
-      work[static_cast<std::size_t>(rows[j])] += static_cast<double>(width) * (wide ? 1.0 : static_cast<double>(rows.size() - j));
+      work[static_cast<std::size_t>(rows[j])] +=
+          static_cast<double>(width) * (wide ? 1.0 : static_cast<double>(rows.size() - j));
   }
   update_.resize(tallest, tallest);
   places_.resize(static_cast<std::size_t>(longest));
@@ -151,13 +155,15 @@ void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, 
   subtract_at(a.plan.trailing, rows_of(a.plan, pattern), update, k, places_);
 }
 
-void SchurUpdate::run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced, ThreadPool& pool) {
+void SchurUpdate::run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced,
+                      ThreadPool& pool) {
   multiply_panels(a, factor, pool);
   Eigen::Map<Vector>(k, a.plan.trailing.values).setZero();
   for (const TrailingEntry& entry : a.entries) k[entry.place] = entry.value;
   reduced = a.trailing_xy;
   pool.run(static_cast<Index>(column_bounds_.size()) - 1, [&](Index task) {
-    scatter_columns(a, column_bounds_[static_cast<std::size_t>(task)], column_bounds_[static_cast<std::size_t>(task) + 1], k, reduced);
+    scatter_columns(a, column_bounds_[static_cast<std::size_t>(task)],
+                    column_bounds_[static_cast<std::size_t>(task) + 1], k, reduced);
   });
   for (const Index wide : wide_) subtract_wide(a, a.plan.patterns[static_cast<std::size_t>(wide)], k, pool);
 }

@@ -2,9 +2,9 @@
 //
 //   K := A_22 - sum_j b_j b_j',    reduced := Z_2'[Q r] - sum_j b_j (H_j v_j),      b_j = a_j H_j'  (rows_j x s)
 //
-// A pattern of few columns is scattered into K straight from its panel; tasks own ranges of K's columns, so no two of them
-// write the same entry and every entry sums its patterns in the same order, whatever the number of threads. A pattern of many
-// columns is multiplied out in tiles first.
+// A pattern of few columns is scattered into K straight from its panel; tasks own ranges of K's columns, so no two of
+// them write the same entry and every entry sums its patterns in the same order, whatever the number of threads. A
+// pattern of many columns is multiplied out in tiles first.
 #pragma once
 
 #include <vector>
@@ -31,12 +31,12 @@ class SchurUpdate {
   };
 
   Index effects_ = 0, columns_ = 0;
-  std::vector<double> b_;                 // panels of b_j, laid out as the coupling
-  std::vector<double> t_;                 // H_j v_j: (columns x s) per position
+  std::vector<double> b_;  // panels of b_j, laid out as the coupling
+  std::vector<double> t_;  // H_j v_j: (columns x s) per position
   std::vector<ChunkWork> chunk_work_;
-  std::vector<Index> column_bounds_;      // of the tasks that scatter; equal work each
-  std::vector<Index> wide_;               // patterns multiplied out
-  std::vector<char> is_wide_;             // by pattern
+  std::vector<Index> column_bounds_;  // of the tasks that scatter; equal work each
+  std::vector<Index> wide_;           // patterns multiplied out
+  std::vector<char> is_wide_;         // by pattern
   Matrix update_;
   std::vector<Index> places_;
 };

@@ -169,7 +169,8 @@ Vector slope_entries(const std::vector<Matrix>& g) {
   return out;
 }
 
-QuadraticModel quadratic_model(const SpectralFactor& point, const std::vector<Direction>& basis, const Derivatives& at) {
+QuadraticModel quadratic_model(const SpectralFactor& point, const std::vector<Direction>& basis,
+                               const Derivatives& at) {
   const auto size = static_cast<Index>(basis.size());
   QuadraticModel model{Vector(size), Matrix(size, size)};
   std::vector<Matrix> slope(point.size()), g(point.size());

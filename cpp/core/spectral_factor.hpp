@@ -1,4 +1,5 @@
-// Relative factors in the optimiser's form: lam_t = U D, columns orthogonal, so that rotations from the right are used up.
+// Relative factors in the optimiser's form: lam_t = U D, columns orthogonal, so that rotations from the right are used
+// up.
 //
 // Directions orthogonal to those rotations form an orthonormal basis of s(s+1)/2 square matrices per term:
 //   U E_ii,    U (d_j E_ij + d_i E_ji) / rho,   rho^2 = d_i^2 + d_j^2      with  dPsi = U rho (E_ij + E_ji) U'
@@ -18,8 +19,8 @@ struct SpectralTerm {
 
 using SpectralFactor = std::vector<SpectralTerm>;
 
-// lam is never exactly singular on the way to an optimum: C = (C lam) lam^-1 keeps half its digits at this value, and the
-// criterion moves by less than its rounding error.
+// lam is never exactly singular on the way to an optimum: C = (C lam) lam^-1 keeps half its digits at this value, and
+// the criterion moves by less than its rounding error.
 inline constexpr double smallest_singular = 1e-8;
 // Singular values below it end as zero.
 inline constexpr double negligible_singular = 1e-5;
@@ -41,7 +42,8 @@ struct Direction {
 };
 
 [[nodiscard]] std::vector<Direction> tangent_basis(const SpectralFactor& point);
-[[nodiscard]] SpectralFactor moved(const SpectralFactor& point, const std::vector<Direction>& basis, const Vector& step);
+[[nodiscard]] SpectralFactor moved(const SpectralFactor& point, const std::vector<Direction>& basis,
+                                   const Vector& step);
 
 // Entries of symmetric matrices (column-major lower triangles, term after term): the order of the average information.
 [[nodiscard]] Vector symmetric_entries(const std::vector<Matrix>& symmetric);
@@ -58,6 +60,7 @@ struct QuadraticModel {
 };
 
 // H = J'F J + 2 <E, G E'>: average information and the exact curvature of lam -> lam lam'.
-[[nodiscard]] QuadraticModel quadratic_model(const SpectralFactor& point, const std::vector<Direction>& basis, const Derivatives& at);
+[[nodiscard]] QuadraticModel quadratic_model(const SpectralFactor& point, const std::vector<Direction>& basis,
+                                             const Derivatives& at);
 
 }  // namespace henderson

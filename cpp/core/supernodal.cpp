@@ -22,9 +22,11 @@ Index panel_row(const SupernodalLayout& layout, const Supernode& node, Index row
   return node.cols + (std::lower_bound(rows.begin(), rows.end(), static_cast<Code>(row)) - rows.begin());
 }
 
-// Visits the lower triangle of [rows, rows] one column at a time: visit(column index, panel column, panel row of each i >= column).
+// Visits the lower triangle of [rows, rows] one column at a time: visit(column index, panel column, panel row of each i
+// >= column).
 template <class Visit>
-void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, std::span<Index> place, Visit&& visit) {
+void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, std::span<Index> place,
+                     Visit&& visit) {
   if (layout.is_dense()) {
     for (std::size_t j = 0; j < rows.size(); ++j)
       visit(j, static_cast<Index>(rows[j]) * layout.size, [&](std::size_t i) { return static_cast<Index>(rows[i]); });
@@ -65,7 +67,8 @@ void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, con
   });
 }
 
-void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out, std::span<Index> places) {
+void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out,
+               std::span<Index> places) {
   for_each_column(layout, rows, places, [&](std::size_t j, Index column, auto&& row) {
     for (std::size_t i = j; i < rows.size(); ++i) {
       const double value = values[column + row(i)];
@@ -83,7 +86,8 @@ SupernodalWork make_work(const SupernodalLayout& layout) {
     longest = std::max(longest, node.rows_count);
     widest = std::max(widest, node.cols);
   }
-  SupernodalWork work{Matrix(longest, longest), Matrix(longest, widest), std::vector<Index>(static_cast<std::size_t>(longest)), {}};
+  SupernodalWork work{
+      Matrix(longest, longest), Matrix(longest, widest), std::vector<Index>(static_cast<std::size_t>(longest)), {}};
   reserve(largest, work.dense);
   return work;
 }

@@ -167,7 +167,8 @@ SupernodalLayout sparse_layout(const NodeGraph& graph, const std::vector<Index>&
     Code end = begin + 1;
     Index zeros = 0;
     while (end < count && parent[static_cast<std::size_t>(end) - 1] == end) {
-      const Index width = layout.node_offset[static_cast<std::size_t>(end)] - layout.node_offset[static_cast<std::size_t>(begin)];
+      const Index width =
+          layout.node_offset[static_cast<std::size_t>(end)] - layout.node_offset[static_cast<std::size_t>(begin)];
       const Index longer = sizes.total(below[static_cast<std::size_t>(end)]) + sizes.of(end);
       const Index added = (longer - sizes.total(below[static_cast<std::size_t>(end) - 1])) * width;
       if (zeros + added > width * (longer + width) / 8) break;

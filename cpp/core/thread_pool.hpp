@@ -1,7 +1,8 @@
 // A small pool of std::threads that runs independent, numbered tasks.
 //
-// Every task owns its output, and the tasks of a job do not depend on the number of threads: results are the same to the last
-// bit for any thread count. With one thread, or one task, the job runs in the calling thread and nothing is started.
+// Every task owns its output, and the tasks of a job do not depend on the number of threads: results are the same to
+// the last bit for any thread count. With one thread, or one task, the job runs in the calling thread and nothing is
+// started.
 #pragma once
 
 #include <atomic>

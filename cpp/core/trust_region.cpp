@@ -59,8 +59,8 @@ struct Proposal {
 };
 
 // Minimises the local model within the radius: the tangent step first, then the same iteration on the model.
-Proposal minimise_model(const SpectralFactor& start, const std::vector<Direction>& basis, const Step& first, LocalModel& model,
-                        double radius) {
+Proposal minimise_model(const SpectralFactor& start, const std::vector<Direction>& basis, const Step& first,
+                        LocalModel& model, double radius) {
   Proposal out{moved(start, basis, first.step), 0, first.step.norm()};
   double value = model.value(out.point);
   double reach = radius;
@@ -84,8 +84,8 @@ Proposal minimise_model(const SpectralFactor& start, const std::vector<Direction
   return out;
 }
 
-// What the average information leaves out of the Hessian, learnt from gradients at successive points: a symmetric rank-one
-// update in the entries of Psi, where nothing depends on rotations.
+// What the average information leaves out of the Hessian, learnt from gradients at successive points: a symmetric
+// rank-one update in the entries of Psi, where nothing depends on rotations.
 class SecantCorrection {
  public:
   void visit(const SpectralFactor& point, const Derivatives& at, bool is_near) {
@@ -95,8 +95,10 @@ class SecantCorrection {
       const Vector step = entries - entries_;
       Vector rest = slope - slope_;
       rest.noalias() -= 0.5 * (at.information + information_) * step;
-      if (correction_.size() > 0) rest.noalias() -= correction_ * step;
-      else correction_ = Matrix::Zero(step.size(), step.size());
+      if (correction_.size() > 0)
+        rest.noalias() -= correction_ * step;
+      else
+        correction_ = Matrix::Zero(step.size(), step.size());
       const double along = rest.dot(step);
       if (std::abs(along) > 1e-6 * rest.norm() * step.norm()) correction_ += rest * rest.transpose() / along;
     }
@@ -112,7 +114,9 @@ class SecantCorrection {
     return had;
   }
 
-  [[nodiscard]] Matrix information() const { return correction_.size() == 0 ? information_ : Matrix(information_ + correction_); }
+  [[nodiscard]] Matrix information() const {
+    return correction_.size() == 0 ? information_ : Matrix(information_ + correction_);
+  }
 
  private:
   Vector entries_, slope_;
@@ -191,9 +195,12 @@ class Minimiser {
       finish(step);
       return true;
     }
-    if (out_.evaluations >= options_.max_evaluations) out_.status = Status::evaluation_limit;
-    else if (radius_ < 1e-14 * (1 + norm(point_))) out_.status = Status::no_progress;
-    else return false;
+    if (out_.evaluations >= options_.max_evaluations)
+      out_.status = Status::evaluation_limit;
+    else if (radius_ < 1e-14 * (1 + norm(point_)))
+      out_.status = Status::no_progress;
+    else
+      return false;
     return true;
   }
 
@@ -225,12 +232,16 @@ class Minimiser {
     const bool in_noise = trial.decrease < 50 * noise() && actual > -100 * noise();
     const double ratio = in_noise ? 1.0 : actual / trial.decrease;
     if (!(ratio > 1e-4)) {
-      if (secant_.forget()) rebuild();
-      else radius_ = 0.25 * std::min(radius_, trial.length);
+      if (secant_.forget())
+        rebuild();
+      else
+        radius_ = 0.25 * std::min(radius_, trial.length);
       return false;
     }
-    if (ratio < 0.25) radius_ = 0.5 * trial.length;
-    else if (ratio > 0.7 && trial.length > 0.8 * radius_) radius_ = 3 * trial.length;
+    if (ratio < 0.25)
+      radius_ = 0.5 * trial.length;
+    else if (ratio > 0.7 && trial.length > 0.8 * radius_)
+      radius_ = 3 * trial.length;
     point_ = std::move(trial.point);
     out_.factor = std::move(factor);
     out_.value = value;

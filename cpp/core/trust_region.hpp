@@ -1,9 +1,8 @@
 // Trust-region Newton on the relative factors; knows only callables.
 //
-//   linearise   derivatives at the accepted point, H = average information + what earlier gradients taught + curvature of lam lam'
-//   propose     minimise the local model within the radius
-//   judge       value of the criterion there: accept, or shrink
-//   certify     gradient zero on the face, curvature off it not negative
+//   linearise   derivatives at the accepted point, H = average information + what earlier gradients taught + curvature
+//   of lam lam' propose     minimise the local model within the radius judge       value of the criterion there:
+//   accept, or shrink certify     gradient zero on the face, curvature off it not negative
 // Values first, derivatives only at accepted points. A point where the criterion does not exist is a rejected step.
 #pragma once
 
@@ -17,7 +16,7 @@ namespace henderson {
 enum class Status { converged, stopped, evaluation_limit, no_progress };
 
 struct TrustRegionOptions {
-  double tolerance = 1e-10;   // Newton decrement g'H^-1g / 2, in units of the criterion
+  double tolerance = 1e-10;  // Newton decrement g'H^-1g / 2, in units of the criterion
   int max_evaluations = 200;
 };
 
@@ -42,12 +41,14 @@ struct Optimum {
 };
 
 struct Objective {
-  std::vector<double> small_variance;  // per term: one over the mean information of a level, the scale below which lam is small
+  std::vector<double>
+      small_variance;  // per term: one over the mean information of a level, the scale below which lam is small
   std::function<double(const RelativeFactor&)> value;
-  std::function<void(const RelativeFactor&, Derivatives&)> derivatives;      // at the factor of the last value
-  std::function<bool(const Iteration&, int evaluation)> stop;                // called at each accepted point; may be empty
+  std::function<void(const RelativeFactor&, Derivatives&)> derivatives;  // at the factor of the last value
+  std::function<bool(const Iteration&, int evaluation)> stop;            // called at each accepted point; may be empty
 };
 
-[[nodiscard]] Optimum minimise(const Objective& objective, const RelativeFactor& start, const TrustRegionOptions& options);
+[[nodiscard]] Optimum minimise(const Objective& objective, const RelativeFactor& start,
+                               const TrustRegionOptions& options);
 
 }  // namespace henderson

@@ -8,11 +8,11 @@ namespace henderson {
 
 namespace {
 
-constexpr Index chunk_rows = 512;      // fits the first-level cache with a dozen columns
-constexpr Index slab_chunks = 32;      // rows of one task: fixed, so that sums do not depend on the number of threads
-constexpr double aliased = 1e-7;       // R's lm: a column with less than this part of its own is dropped
-constexpr double few_digits = 1e-3;    // smaller pivots are recomputed from mapped columns
-constexpr double noise = 1e-9;         // below this a column of Z is a copy of the others
+constexpr Index chunk_rows = 512;    // fits the first-level cache with a dozen columns
+constexpr Index slab_chunks = 32;    // rows of one task: fixed, so that sums do not depend on the number of threads
+constexpr double aliased = 1e-7;     // R's lm: a column with less than this part of its own is dropped
+constexpr double few_digits = 1e-3;  // smaller pivots are recomputed from mapped columns
+constexpr double noise = 1e-9;       // below this a column of Z is a copy of the others
 
 struct Sums {
   Vector first;
@@ -20,8 +20,8 @@ struct Sums {
   double weight = 0;
 };
 
-void add_chunk(const std::vector<Column>& columns, const double* weights, const AffineMap* map, const Vector& pilot, Index row,
-               Index rows, Matrix& buffer, Sums& sums) {
+void add_chunk(const std::vector<Column>& columns, const double* weights, const AffineMap* map, const Vector& pilot,
+               Index row, Index rows, Matrix& buffer, Sums& sums) {
   const Index c = pilot.size();
   auto block = buffer.topRows(rows);
   if (map != nullptr) {
@@ -29,8 +29,10 @@ void add_chunk(const std::vector<Column>& columns, const double* weights, const 
   } else {
     for (Index j = 0; j < c; ++j) {
       const double* data = columns[static_cast<std::size_t>(j)].data;
-      if (data == nullptr) block.col(j).setZero();
-      else block.col(j) = Eigen::Map<const Vector>(data + row, rows).array() - pilot[j];
+      if (data == nullptr)
+        block.col(j).setZero();
+      else
+        block.col(j) = Eigen::Map<const Vector>(data + row, rows).array() - pilot[j];
     }
   }
   if (weights == nullptr) {
@@ -50,8 +52,8 @@ void add_chunk(const std::vector<Column>& columns, const double* weights, const 
   }
 }
 
-// Upper-triangular factor of centred + weight * mean * mean': a semidefinite Cholesky, then Givens rotations for the mean row,
-// so that a mean a billion times the standard deviation loses nothing.
+// Upper-triangular factor of centred + weight * mean * mean': a semidefinite Cholesky, then Givens rotations for the
+// mean row, so that a mean a billion times the standard deviation loses nothing.
 Matrix moment_factor(const Moments& m) {
   const Index c = m.mean.size();
   Matrix r = Matrix::Zero(c, c);
@@ -107,8 +109,10 @@ void AffineMap::apply(Index first, Eigen::Ref<Matrix> out) const {
     Matrix differences(rows, size());
     for (Index j = 0; j < size(); ++j) {
       const double* data = columns[static_cast<std::size_t>(j)].data;
-      if (data == nullptr) differences.col(j).setZero();
-      else differences.col(j) = Eigen::Map<const Vector>(data + first, rows).array() - pilot[j];
+      if (data == nullptr)
+        differences.col(j).setZero();
+      else
+        differences.col(j) = Eigen::Map<const Vector>(data + first, rows).array() - pilot[j];
     }
     out.noalias() = differences * s.transpose();
     out.rowwise() += k.transpose();
@@ -136,11 +140,13 @@ void AffineMap::apply_row(Index row, double* out) const {
   }
 }
 
-Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n, ThreadPool& pool, const AffineMap* map) {
+Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n, ThreadPool& pool,
+                       const AffineMap* map) {
   const auto c = static_cast<Index>(columns.size());
   Moments m;
   m.pilot.resize(c);
-  if (map != nullptr) m.pilot.setZero();
+  if (map != nullptr)
+    m.pilot.setZero();
   else
     for (Index j = 0; j < c; ++j) m.pilot[j] = columns[static_cast<std::size_t>(j)][0];
   const Index slab = chunk_rows * slab_chunks;
@@ -150,7 +156,8 @@ Moments column_moments(const std::vector<Column>& columns, const double* weights
     const Index end = std::min(n, (t + 1) * slab);
     Matrix buffer(std::min(chunk_rows, n), c);
     for (Index row = t * slab; row < end; row += chunk_rows)
-      add_chunk(columns, weights, map, m.pilot, row, std::min(chunk_rows, end - row), buffer, sums[static_cast<std::size_t>(t)]);
+      add_chunk(columns, weights, map, m.pilot, row, std::min(chunk_rows, end - row), buffer,
+                sums[static_cast<std::size_t>(t)]);
   });
   Sums& total = sums.front();
   for (std::size_t t = 1; t < sums.size(); ++t) {
@@ -169,7 +176,8 @@ Moments select_moments(const Moments& all, const std::vector<Column>& named, con
   const auto c = static_cast<Index>(columns.size());
   std::vector<Index> place;
   for (const Column& column : columns) {
-    const auto found = std::find_if(named.begin(), named.end(), [&](const Column& other) { return other.data == column.data; });
+    const auto found =
+        std::find_if(named.begin(), named.end(), [&](const Column& other) { return other.data == column.data; });
     place.push_back(found - named.begin());
   }
   Moments m{all.weight, Vector(c), Vector(c), Matrix::Zero(c, c)};
@@ -185,7 +193,8 @@ Moments select_moments(const Moments& all, const std::vector<Column>& named, con
   return m;
 }
 
-Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw, ThreadPool& pool) {
+Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
+                      ThreadPool& pool) {
   const Matrix full = moment_factor(raw);
   Whitened out;
   bool mend = false;
@@ -201,7 +210,8 @@ Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights,
   Vector pilot(p);
   for (Index j = 0; j < p; ++j) {
     pilot[j] = raw.pilot[kept[static_cast<std::size_t>(j)]];
-    for (Index i = 0; i < p; ++i) r(i, j) = i <= j ? full(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]) : 0;
+    for (Index i = 0; i < p; ++i)
+      r(i, j) = i <= j ? full(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]) : 0;
   }
   const double scale = std::sqrt(static_cast<double>(n));
   out.map = make_map(pick(columns, kept), std::move(pilot), r / scale);
@@ -215,15 +225,18 @@ Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights,
   return out;
 }
 
-AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw, ThreadPool& pool) {
+AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
+                        ThreadPool& pool) {
   Matrix r = moment_factor(raw);
   const double scale = std::sqrt(static_cast<double>(n));
   bool mend = false;
   for (Index j = 0; j < r.rows(); ++j) {
     const double length = own_length(raw, j);
     const double share = length > 0 ? std::abs(r(j, j)) / length : 0.0;
-    if (share < noise) r(j, j) = length > 0 ? length : scale;
-    else mend = mend || share < few_digits;
+    if (share < noise)
+      r(j, j) = length > 0 ? length : scale;
+    else
+      mend = mend || share < few_digits;
   }
   AffineMap map = make_map(columns, raw.pilot, r / scale);
   for (int pass = 0; mend && pass < 3; ++pass) {

@@ -1,11 +1,12 @@
 // Well-conditioned coordinates for the columns of X and of each Z_t.
 //
-//   X = Q R          Q'WQ = n I      (limited pivoting: a column that adds nothing to the ones before it is dropped, as R's lm does)
-//   Z = Z~ T         Z~'WZ~ = n I    (one T per random term; nothing is dropped)
+//   X = Q R          Q'WQ = n I      (limited pivoting: a column that adds nothing to the ones before it is dropped, as
+//   R's lm does) Z = Z~ T         Z~'WZ~ = n I    (one T per random term; nothing is dropped)
 //
 // The scale makes the column of ones stay itself: its sums are whole numbers and round nothing.
-// Cross-products square the condition number, so they are formed from Q and Z~, never from X and Z. Each is an exact affine
-// map of the data, evaluated row by row from differences to a pilot row: a shift of 1e9 in a column costs no digits.
+// Cross-products square the condition number, so they are formed from Q and Z~, never from X and Z. Each is an exact
+// affine map of the data, evaluated row by row from differences to a pilot row: a shift of 1e9 in a column costs no
+// digits.
 //   q = S (x - pilot) + k,    S = R^-T,   k = S pilot
 #pragma once
 
@@ -18,10 +19,10 @@ namespace henderson {
 
 // Weighted first and second moments of columns about a pilot row.
 struct Moments {
-  double weight = 0;   // sum of the weights
-  Vector pilot;        // (c,) the first row
-  Vector mean;         // (c,) mean difference to the pilot
-  Matrix centred;      // (c, c) centred cross-products, lower triangle
+  double weight = 0;  // sum of the weights
+  Vector pilot;       // (c,) the first row
+  Vector mean;        // (c,) mean difference to the pilot
+  Matrix centred;     // (c, c) centred cross-products, lower triangle
 };
 
 struct AffineMap {
@@ -44,16 +45,17 @@ struct Whitened {
 };
 
 // `raw` are moments of all of `columns`; pivots of too few digits are mended by a second pass over the rows.
-[[nodiscard]] Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
-                                    ThreadPool& pool);
-[[nodiscard]] AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
-                                      ThreadPool& pool);
+[[nodiscard]] Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n,
+                                    const Moments& raw, ThreadPool& pool);
+[[nodiscard]] AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n,
+                                      const Moments& raw, ThreadPool& pool);
 
 // Moments of the columns; of the columns mapped by `map` where one is given.
-[[nodiscard]] Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n, ThreadPool& pool,
-                                     const AffineMap* map = nullptr);
+[[nodiscard]] Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n,
+                                     ThreadPool& pool, const AffineMap* map = nullptr);
 
 // The part of `all` that belongs to `columns` (found by address among `named`).
-[[nodiscard]] Moments select_moments(const Moments& all, const std::vector<Column>& named, const std::vector<Column>& columns);
+[[nodiscard]] Moments select_moments(const Moments& all, const std::vector<Column>& named,
+                                     const std::vector<Column>& columns);
 
 }  // namespace henderson

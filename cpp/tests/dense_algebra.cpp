@@ -41,7 +41,7 @@ Matrix lower_of(const Matrix& a) { return a.triangularView<Eigen::Lower>(); }
 Matrix symmetric_of(const Matrix& lower) { return lower.selfadjointView<Eigen::Lower>(); }
 Matrix cholesky_of(const Matrix& a) { return Eigen::LLT<Matrix>(a).matrixL(); }
 Matrix inverse_of(const Matrix& a) { return Eigen::LLT<Matrix>(a).solve(Matrix::Identity(a.rows(), a.cols())); }
-Matrix general_inverse_of(const Matrix& a) { return a.fullPivLu().inverse(); }
+Matrix general_inverse_of(const Matrix& a) { return a.size() == 0 ? a : Matrix(a.fullPivLu().inverse()); }
 double log_det_of(const Matrix& a) { return 2 * cholesky_of(a).diagonal().array().log().sum(); }
 Vector eigenvalues_of(const Matrix& a) { return Eigen::SelfAdjointEigenSolver<Matrix>(a).eigenvalues(); }
 Matrix eigenvectors_of(const Matrix& a) { return Eigen::SelfAdjointEigenSolver<Matrix>(a).eigenvectors(); }

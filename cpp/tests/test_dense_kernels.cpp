@@ -15,6 +15,12 @@ Matrix with_rubbish(const Matrix& a) {
   return out;
 }
 
+void invert(Block l, ThreadPool& pool) {
+  DenseWork work;
+  reserve(l.rows(), work);
+  invert_from_cholesky(l, work, pool);
+}
+
 bool same_bits(const Matrix& a, const Matrix& b) { return (a.array() == b.array()).all(); }
 
 }  // namespace
@@ -58,18 +64,21 @@ TEST(solve_right_transposed_equals_eigen) {
     }
 }
 
-TEST(subtract_outer_touches_the_lower_triangle_only) {
+TEST(outer_products_touch_the_lower_triangle_only) {
   Draws draws(4);
   ThreadPool pool(2);
   for (const Index n : sizes)
     for (const Index inner : {1, 4, 130}) {
       Matrix y = draws.matrix(n, inner);
       const Matrix before = draws.matrix(n, n);
-      Matrix c = before;
-      subtract_outer(y, c, pool);
-      const Matrix expected = before - y * y.transpose();
-      CHECK_CLOSE(lower_of(c), lower_of(expected), 1e-12);
-      CHECK(same_bits(c.triangularView<Eigen::StrictlyUpper>(), before.triangularView<Eigen::StrictlyUpper>()));
+      for (const double sign : {-1.0, 1.0}) {
+        Matrix c = before;
+        if (sign < 0) subtract_outer(y, c, pool);
+        else add_outer(y, c, pool);
+        const Matrix expected = before + sign * y * y.transpose();
+        CHECK_CLOSE(lower_of(c), lower_of(expected), 1e-12);
+        CHECK(same_bits(c.triangularView<Eigen::StrictlyUpper>(), before.triangularView<Eigen::StrictlyUpper>()));
+      }
     }
 }
 
@@ -80,7 +89,7 @@ TEST(invert_from_cholesky_equals_eigen) {
     const Scope scope("n = " + std::to_string(n));
     const Matrix a = draws.positive_definite(n);
     Matrix l = with_rubbish(cholesky_of(a));
-    invert_from_cholesky(l, pool);
+    invert(l, pool);
     CHECK_CLOSE(symmetric_of(l), inverse_of(a), 1e-11);
   }
 }
@@ -92,10 +101,23 @@ TEST(dense_kernels_work_on_blocks_of_larger_matrices) {
   Matrix frame = Matrix::Constant(150, 145, 3.0);
   frame.block(7, 2, 140, 140) = a;
   CHECK(cholesky_in_place(frame.block(7, 2, 140, 140), pool));
-  invert_from_cholesky(frame.block(7, 2, 140, 140), pool);
+  invert(frame.block(7, 2, 140, 140), pool);
   CHECK_CLOSE(symmetric_of(frame.block(7, 2, 140, 140)), inverse_of(a), 1e-11);
   frame.block(7, 2, 140, 140).setConstant(3.0);
   CHECK((frame.array() == 3.0).all());
+}
+
+TEST(dense_work_for_a_larger_matrix_serves_smaller_ones) {
+  Draws draws(8);
+  ThreadPool pool(2);
+  DenseWork work;
+  reserve(300, work);
+  for (const Index n : {300, 129, 64, 3, 300}) {
+    const Matrix a = draws.positive_definite(n);
+    Matrix l = cholesky_of(a);
+    invert_from_cholesky(l, work, pool);
+    CHECK_CLOSE(symmetric_of(l), inverse_of(a), 1e-11);
+  }
 }
 
 TEST(dense_kernels_give_the_same_bits_for_any_number_of_threads) {
@@ -107,7 +129,7 @@ TEST(dense_kernels_give_the_same_bits_for_any_number_of_threads) {
     Matrix l = lower_of(a);
     CHECK(cholesky_in_place(l, pool));
     factors.push_back(l);
-    invert_from_cholesky(l, pool);
+    invert(l, pool);
     inverses.push_back(l);
     CHECK(same_bits(factors.front(), factors.back()));
     CHECK(same_bits(inverses.front(), inverses.back()));

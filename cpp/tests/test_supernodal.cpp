@@ -26,7 +26,7 @@ void for_each_case(Body&& body) {
 
 Vector factor_of(const SparseCase& c, int threads = 1) {
   ThreadPool pool(threads);
-  SupernodalWork work;
+  SupernodalWork work = make_work(c.layout);
   Vector values = c.values;
   CHECK(factor_in_place(c.layout, values.data(), work, pool));
   return values;
@@ -95,7 +95,7 @@ TEST(supernodal_inverse_equals_eigen_on_the_pattern) {
   for_each_case([](const SparseCase& c) {
     Vector values = factor_of(c);
     ThreadPool pool(1);
-    SupernodalWork work;
+    SupernodalWork work = make_work(c.layout);
     invert_in_place(c.layout, values.data(), work, pool);
     const auto stored = stored_entries(c.layout);
     const Matrix expected = stored.select(inverse_of(c.dense), Matrix::Zero(c.layout.size, c.layout.size));
@@ -112,12 +112,13 @@ TEST(supernodal_gather_and_subtract_are_each_others_mirror) {
         if (draws.uniform() < 0.7) rows.push_back(row);
       if (rows.empty()) continue;
       const auto count = static_cast<Index>(rows.size());
+      std::vector<Index> places(rows.size());
       Matrix gathered = Matrix::Constant(count, count, 7.0);
-      gather_at(c.layout, rows, c.values.data(), gathered);
+      gather_at(c.layout, rows, c.values.data(), gathered, places);
       CHECK_CLOSE(gathered, c.dense(rows, rows), 0.0);
       const Matrix update = draws.matrix(count, count);
       Vector values = c.values;
-      subtract_at(c.layout, rows, update, values.data());
+      subtract_at(c.layout, rows, update, values.data(), places);
       Matrix expected = c.dense;
       expected(rows, rows) -= symmetric_of(update);
       CHECK_CLOSE(symmetric_of(dense_of(c.layout, values)), expected, 1e-15);
@@ -128,7 +129,7 @@ TEST(supernodal_gather_and_subtract_are_each_others_mirror) {
 TEST(supernodal_factor_refuses_what_is_not_positive_definite) {
   for_each_case([](const SparseCase& c) {
     ThreadPool pool(1);
-    SupernodalWork work;
+    SupernodalWork work = make_work(c.layout);
     for (const Index bad : {Index{0}, c.layout.size / 2, c.layout.size - 1})
       for (const double pivot : {-1.0, 0.0, std::nan("")}) {
         Vector values = c.values;
@@ -146,7 +147,7 @@ TEST(supernodal_results_have_the_same_bits_for_any_number_of_threads) {
     std::vector<Vector> results;
     for (const int threads : {1, 2, 3}) {
       ThreadPool pool(threads);
-      SupernodalWork work;
+      SupernodalWork work = make_work(c.layout);
       Vector values = factor_of(c, threads);
       invert_in_place(c.layout, values.data(), work, pool);
       results.push_back(values);
