@@ -8,6 +8,7 @@
 namespace henderson {
 
 using DoubleArray = pybind11::array_t<double>;
+using DenseArray = pybind11::array_t<double, pybind11::array::c_style | pybind11::array::forcecast>;
 
 inline DoubleArray to_numpy(const Vector& values) { return DoubleArray(values.size(), values.data()); }
 
@@ -19,6 +20,6 @@ inline DoubleArray to_numpy(const Matrix& values) {
   return out;
 }
 
-inline Vector to_vector(const DoubleArray& values) { return Eigen::Map<const Vector>(values.data(), values.size()); }
+inline Vector to_vector(const DenseArray& values) { return Eigen::Map<const Vector>(values.data(), values.size()); }
 
 }  // namespace henderson

@@ -16,4 +16,9 @@ struct NonFinite : std::runtime_error {
   Index index, row;
 };
 
+// A column whose largest value is so large, or so small, that squares leave the range of double precision.
+struct OutOfScale : NonFinite {
+  using NonFinite::NonFinite;
+};
+
 }  // namespace henderson

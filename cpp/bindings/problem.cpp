@@ -22,19 +22,26 @@ namespace {
 
 using CodeArray = py::array_t<Code>;
 
-Index first_non_finite(const double* values, Index n) {
-  for (Index begin = 0; begin < n; begin += 4096) {
-    const Index rows = std::min<Index>(4096, n - begin);
-    if (std::isfinite((Eigen::Map<const Vector>(values + begin, rows) * 0.0).sum())) continue;
-    for (Index i = begin; i < begin + rows; ++i)
-      if (!std::isfinite(values[i])) return i;
-  }
-  return -1;
-}
+constexpr double largest = 1e140;  // squares and their sums stay far inside the range of doubles
+constexpr double smallest = 1e-140;
 
-void require_finite(const double* values, Index n, const char* kind, Index index) {
-  const Index row = values == nullptr ? -1 : first_non_finite(values, n);
-  if (row >= 0) throw NonFinite(kind, index, row);
+// Throws where a column has a NaN or an infinity, or no square that double precision can hold.
+void require_usable(const double* values, Index n, const char* kind, Index index) {
+  if (values == nullptr) return;
+  double top = 0;
+  Index place = 0;
+  for (Index begin = 0; begin < n; begin += 4096) {
+    const Eigen::Map<const Vector> chunk(values + begin, std::min<Index>(4096, n - begin));
+    if (!std::isfinite((chunk * 0.0).sum()))
+      for (Index i = 0; i < chunk.size(); ++i)
+        if (!std::isfinite(chunk[i])) throw NonFinite(kind, index, begin + i);
+    Index at = 0;
+    const double own = chunk.cwiseAbs().maxCoeff(&at);
+    if (own <= top) continue;
+    top = own;
+    place = begin + at;
+  }
+  if (top > largest || (top > 0 && top < smallest)) throw OutOfScale(kind, index, place);
 }
 
 // One thread while there is little to share: waking the others costs more than a small evaluation.
@@ -83,7 +90,7 @@ class BoundProblem {
       throw std::invalid_argument("the response must have as many values as the design has rows");
     const py::gil_scoped_release release;
     const std::lock_guard lock(mutex_);
-    require_finite(y.data(), data_.n, "y", 0);
+    require_usable(y.data(), data_.n, "y", 0);
     ModelData with = data_;
     with.y = y.data();
     problem_->set_response(with);
@@ -111,12 +118,12 @@ class BoundProblem {
   }
 
   void check() const {
-    require_finite(data_.y, data_.n, "y", 0);
-    require_finite(data_.weights, data_.n, "weights", 0);
+    require_usable(data_.y, data_.n, "y", 0);
+    require_usable(data_.weights, data_.n, "weights", 0);
     for (std::size_t j = 0; j < data_.x.size(); ++j)
-      require_finite(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
+      require_usable(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
     for (std::size_t t = 0; t < data_.terms.size(); ++t)
-      for (const Column& column : data_.terms[t].z) require_finite(column.data, data_.n, "z", static_cast<Index>(t));
+      for (const Column& column : data_.terms[t].z) require_usable(column.data, data_.n, "z", static_cast<Index>(t));
     for (const Factor& factor : data_.factors) {
       const Eigen::Map<const Eigen::Matrix<Code, Eigen::Dynamic, 1>> codes(factor.codes, data_.n);
       if (codes.minCoeff() < 0 || codes.maxCoeff() >= factor.levels)
@@ -131,32 +138,36 @@ class BoundProblem {
   std::mutex mutex_;
 };
 
-Vector checked_theta(const BoundProblem& problem, const DoubleArray& theta, Index size) {
+Vector checked_theta(const BoundProblem& problem, const DenseArray& theta, Index size) {
   static_cast<void>(problem);
   if (theta.size() != size) throw std::invalid_argument("theta must have " + std::to_string(size) + " elements");
   return to_vector(theta);
 }
 
-// Runs between iterations: the user's callback, and Ctrl-C.
-class Watcher {
+// Ctrl-C, looked for at most every 20 ms, by the thread that called.
+class Interrupts {
  public:
-  explicit Watcher(py::object callback) : callback_(std::move(callback)) {}
-
-  bool operator()(const Iteration& at, int evaluation, const TermRoots& roots) {
+  void check() {
     const auto now = std::chrono::steady_clock::now();
-    if (callback_.is_none() && now - looked_ < std::chrono::milliseconds(20)) return false;
+    if (std::this_thread::get_id() != caller_ || now - looked_ < std::chrono::milliseconds(20)) return;
     looked_ = now;
     const py::gil_scoped_acquire acquire;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (callback_.is_none()) return false;
-    return py::cast<bool>(
-        py::bool_(callback_(to_numpy(canonical_theta(at.factor, roots)), at.value, evaluation, at.decrement)));
   }
 
  private:
-  py::object callback_;
+  std::thread::id caller_ = std::this_thread::get_id();
   std::chrono::steady_clock::time_point looked_ = std::chrono::steady_clock::now();
 };
+
+// Runs between iterations: the user's callback, and Ctrl-C.
+bool watch(const Iteration& at, int evaluation, const TermRoots& roots, const py::object& callback, Interrupts& interrupts) {
+  interrupts.check();
+  if (callback.is_none()) return false;
+  const py::gil_scoped_acquire acquire;
+  const py::object answer = callback(to_numpy(canonical_theta(at.factor, roots)), at.value, evaluation, at.decrement);
+  return py::cast<bool>(py::bool_(answer));
+}
 
 TrustRegionOptions options_of(double tolerance, int max_evaluations) {
   TrustRegionOptions options;
@@ -165,21 +176,21 @@ TrustRegionOptions options_of(double tolerance, int max_evaluations) {
   return options;
 }
 
-BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DoubleArray>& start, double tolerance,
+BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DenseArray>& start, double tolerance,
                  int max_evaluations, const py::object& callback) {
   std::optional<Vector> from;
   if (start) from = checked_theta(problem, *start, problem.core().theta_size());
-  Watcher watcher(callback);
+  Interrupts interrupts;
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
   const auto roots = problem.core().roots();
   Optimum optimum =
       problem.core().fit(reml, from, options_of(tolerance, max_evaluations),
-                         [&](const Iteration& at, int evaluation) { return watcher(at, evaluation, *roots); });
+                         [&](const Iteration& at, int evaluation) { return watch(at, evaluation, *roots, callback, interrupts); });
   return {std::move(optimum), roots};
 }
 
-BoundSolution solve(BoundProblem& problem, const DoubleArray& theta, bool reml) {
+BoundSolution solve(BoundProblem& problem, const DenseArray& theta, bool reml) {
   const Vector at = checked_theta(problem, theta, problem.core().theta_size());
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
@@ -188,7 +199,7 @@ BoundSolution solve(BoundProblem& problem, const DoubleArray& theta, bool reml) 
   return {std::move(*solution), reml};
 }
 
-py::list conditional_variances(BoundProblem& problem, const DoubleArray& theta, bool reml) {
+py::list conditional_variances(BoundProblem& problem, const DenseArray& theta, bool reml) {
   const Vector at = checked_theta(problem, theta, problem.core().theta_size());
   std::vector<Matrix> blocks;
   {
@@ -205,7 +216,7 @@ py::list conditional_variances(BoundProblem& problem, const DoubleArray& theta, 
 }
 
 py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::array::f_style>& y, bool reml,
-                       const std::optional<DoubleArray>& start, double tolerance, int max_evaluations, int threads) {
+                       const std::optional<DenseArray>& start, double tolerance, int max_evaluations, int threads) {
   if (y.ndim() != 2 || y.shape(0) != problem.data().n) throw std::invalid_argument("responses must be (n, r)");
   const Index count = y.shape(1);
   std::optional<Vector> from;
@@ -215,16 +226,18 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
   Vector sigma(count), criterion(count);
   std::vector<int> evaluations(static_cast<std::size_t>(count)), status(static_cast<std::size_t>(count));
   const double* values = y.data();
+  Interrupts interrupts;
   {
     const py::gil_scoped_release release;
     const std::lock_guard lock(problem.mutex());
-    for (Index r = 0; r < count; ++r) require_finite(values + r * problem.data().n, problem.data().n, "y", r);
+    for (Index r = 0; r < count; ++r) require_usable(values + r * problem.data().n, problem.data().n, "y", r);
     constexpr Index block = 16;  // responses of one task, on a copy of the problem
     ThreadPool pool(threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
     pool.run((count + block - 1) / block, [&](Index task) {
       Problem own(problem.core());
       ModelData with = problem.data();
       for (Index r = task * block; r < std::min(count, (task + 1) * block); ++r) {
+        interrupts.check();
         with.y = values + r * with.n;
         own.set_response(with);
         const Optimum optimum = own.fit(reml, from, options_of(tolerance, max_evaluations), nullptr);
@@ -285,7 +298,7 @@ void register_problem(py::module_& m) {
       .def_property_readonly("block_description", describe_blocks)
       .def(
           "criterion",
-          [](BoundProblem& self, const DoubleArray& theta, bool reml) {
+          [](BoundProblem& self, const DenseArray& theta, bool reml) {
             const Vector at = checked_theta(self, theta, self.core().theta_size());
             const py::gil_scoped_release release;
             const std::lock_guard lock(self.mutex());
@@ -294,7 +307,7 @@ void register_problem(py::module_& m) {
           "theta"_a, "reml"_a)
       .def(
           "gradient",
-          [](BoundProblem& self, const DoubleArray& theta, bool reml) {
+          [](BoundProblem& self, const DenseArray& theta, bool reml) {
             const Vector at = checked_theta(self, theta, self.core().theta_size());
             Vector slope;
             double value = 0;

@@ -22,24 +22,34 @@ struct Moment {
   double share = 0;  // 1 / n: Q'Q = n I
 };
 
-// One level of one group: its block of A, and [F | z'r].
-void add_level(Moment& m, Index at, const Eigen::Ref<const Matrix>& block, const Eigen::Ref<const Matrix>& right) {
-  const Index p = right.cols() - 1;
+// One level of one group: its block of A (s, s), and [F | z'r]' (p + 1, s).
+template <class Right>
+void add_level(Moment& m, Index at, const Matrix& block, const Right& right) {
+  const Index p = right.rows() - 1;
   for (Index e = 0; e < block.cols(); ++e) {
     const double own = block(e, e);
     if (!(own > 0)) continue;
-    const auto f = right.row(e).head(p);
-    const double removed = m.share * f.squaredNorm();
-    m.form[at + e] += right(e, p) * right(e, p) / own;
+    Matrix& weighted = m.weighted[static_cast<std::size_t>(at + e)];
+    Matrix& plain = m.plain[static_cast<std::size_t>(at + e)];
+    double removed = 0;
+    for (Index c = 0; c < p; ++c) {
+      const double f = m.share * right(c, e);
+      removed += f * right(c, e);
+      for (Index d = 0; d < p; ++d) {
+        plain(d, c) += f * right(d, e);
+        weighted(d, c) += f * right(d, e) / own;
+      }
+    }
+    m.form[at + e] += right(p, e) * right(p, e) / own;
     m.noise[at + e] += 1 - removed / own;
     m.spread[at + e] += own - removed;
     m.size[at + e] += own;
     m.levels[at + e] += 1;
-    m.weighted[static_cast<std::size_t>(at + e)].noalias() += (m.share / own) * f.transpose() * f;
-    m.plain[static_cast<std::size_t>(at + e)].noalias() += m.share * f.transpose() * f;
     for (Index b = 0; b < block.cols(); ++b) {
+      double product = 0;
+      for (Index c = 0; c < p; ++c) product += right(c, e) * right(c, b);
       m.squares(at + e, at + b) += block(e, b) * block(e, b) / own;
-      m.mixed(at + e, at + b) += m.share * block(e, b) * f.dot(right.row(b).head(p)) / own;
+      m.mixed(at + e, at + b) += m.share * block(e, b) * product / own;
     }
   }
 }
@@ -102,7 +112,7 @@ void add_trailing(const CrossProducts& a, const std::vector<Index>& start, const
   row = 0;
   for (std::size_t k = 0; k < blocks.size(); ++k) {
     const auto group = static_cast<std::size_t>(a.plan.group_of_rank[k]);
-    add_level(m, start[group], blocks[k], a.trailing_xy.middleRows(row, blocks[k].rows()));
+    add_level(m, start[group], blocks[k], a.trailing_xy.middleRows(row, blocks[k].rows()).transpose());
     row += blocks[k].rows();
   }
 }
@@ -117,19 +127,22 @@ void add_leading(const CrossProducts& a, const TrailingView& view, Moment& m) {
     load_level(a.xy.data(), position, right);
     for (Index j = 0; j < s; ++j)
       for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
-    return Eigen::Map<const Matrix>(right.data(), a.columns(), s).transpose();
+    return Eigen::Map<const Matrix>(right.data(), a.columns(), s);
   };
-  for (Index position = 0; position < a.leading().levels; ++position) add_level(m, 0, block, Matrix(level(position)));
+  for (Index position = 0; position < a.leading().levels; ++position) {
+    const auto own = level(position);
+    add_level(m, 0, block, own);
+  }
   for (const Pattern& pattern : a.plan.patterns)
     for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
-      const Matrix f = level(position);
+      const auto f = level(position);
       const double* value =
           a.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count;
       for (Index e = 0; e < s; ++e)
         for (Index i = 0; i < pattern.rows_count; ++i, ++value) {
           const Index row = a.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)];
           add_pair(m, e, view.effect[static_cast<std::size_t>(row)], block(e, e), view.diagonal[row], *value,
-                   f.row(e).head(p).dot(a.trailing_xy.row(row).head(p)));
+                   f.col(e).head(p).dot(a.trailing_xy.row(row).head(p)));
         }
     }
 }
@@ -201,7 +214,8 @@ RelativeFactor moment_start(const CrossProducts& a) {
       Matrix& lambda = out.lambda[static_cast<std::size_t>(group.terms[k])];
       for (Index e = 0; e < lambda.rows(); ++e) {
         const Index effect = start[g] + group.first[k] + e;
-        const double mean = m.levels[effect] > 0 ? m.size[effect] / m.levels[effect] : 1.0;
+        if (m.levels[effect] == 0) continue;  // a column without effect: no variance
+        const double mean = m.size[effect] / m.levels[effect];
         const double ratio = std::isfinite(solution[effect] / sigma2) ? solution[effect] / sigma2 : 1.0;
         lambda(e, e) = std::sqrt(std::max(ratio, floor_share / mean));
       }

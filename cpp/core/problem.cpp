@@ -207,7 +207,9 @@ Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustR
     for (const Index term : group.terms)
       objective.small_variance[static_cast<std::size_t>(term)] =
           static_cast<double>(group.levels) / static_cast<double>(a_.n);
-  objective.value = [&](const RelativeFactor& factor) { return deviance_.value(factor); };
+  double value = 0;
+  objective.value = [&](const RelativeFactor& factor) { return value = deviance_.value(factor); };
+  objective.noise = [&] { return deviance_.noise(value); };
   objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) {
     deviance_.derivatives(factor, true, out);
   };

@@ -101,6 +101,13 @@ double ProfiledDeviance::value(const RelativeFactor& factor) {
   return std::isfinite(f) ? f : std::numeric_limits<double>::infinity();
 }
 
+double ProfiledDeviance::noise(double value) const {
+  const double total = a_.corner(a_.p, a_.p);
+  double terms = degrees_of_freedom() * total / cholesky_.pwrss();
+  for (Index j = 0; j < a_.p; ++j) terms += a_.corner(j, j) / (cholesky_.root()(j, j) * cholesky_.root()(j, j));
+  return 2e-14 * (1 + std::abs(value)) + 4e-16 * terms;
+}
+
 // For every leading level of a pattern: a times the trailing solution, and G = a T a'.
 void ProfiledDeviance::gather_pattern(const Pattern& pattern, PatternWork& work) {
   const EliminationPlan& plan = a_.plan;

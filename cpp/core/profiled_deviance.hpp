@@ -38,6 +38,8 @@ class ProfiledDeviance {
 
   // The criterion; +infinity where it does not exist.
   [[nodiscard]] double value(const RelativeFactor& factor);
+  // Rounding error of the last value(), roughly: r2 and X'V^-1X are differences, short of digits where they are small.
+  [[nodiscard]] double noise(double value) const;
   // At the factor of the last value().
   void derivatives(const RelativeFactor& factor, bool with_information, Derivatives& out);
 

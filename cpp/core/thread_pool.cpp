@@ -1,5 +1,7 @@
 #include "core/thread_pool.hpp"
 
+#include <utility>
+
 #ifdef _WIN32
 #include <process.h>
 #else
@@ -39,7 +41,13 @@ void ThreadPool::start() {
 }
 
 void ThreadPool::drain() {
-  for (Index i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_.call(task_.context, i);
+  try {
+    for (Index i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_.call(task_.context, i);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+    next_ = count_;
+  }
 }
 
 void ThreadPool::work() {
@@ -74,6 +82,7 @@ void ThreadPool::run_shared(Index count, TaskRef task) {
   drain();
   std::unique_lock lock(mutex_);
   finished_.wait(lock, [&] { return busy_ == 0; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 }  // namespace henderson

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -26,6 +27,7 @@ class ThreadPool {
   [[nodiscard]] int threads() const { return threads_; }
 
   // Calls task(0), ..., task(count - 1), each once, and returns when all are done. Nothing is copied or allocated.
+  // An exception in a task ends the job and is thrown here.
   template <class Task>
   void run(Index count, Task&& task) {
     if (count <= 1 || threads_ == 1) {
@@ -54,6 +56,7 @@ class ThreadPool {
   std::condition_variable wake_;
   std::condition_variable finished_;
   TaskRef task_;
+  std::exception_ptr failure_;
   Index count_ = 0;
   std::atomic<Index> next_{0};
   int busy_ = 0;

@@ -1,5 +1,6 @@
 #include "core/trust_region.hpp"
 
+#include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
@@ -11,23 +12,37 @@ namespace henderson {
 
 namespace {
 
-constexpr double value_noise = 2e-14;  // of the criterion
-
 struct Step {
   Vector step;
   double decrease = 0;             // predicted
   double decrement = 0;            // of the unconstrained Newton step
-  double lowest = 0, highest = 0;  // eigenvalues of H
+  double lowest = 0, highest = 0;  // eigenvalues of H, or their order of magnitude where it is positive definite
   [[nodiscard]] bool is_convex() const { return lowest > -1e-6 * highest; }
 };
 
-// Minimises a quadratic within the radius (More and Sorensen 1983), from the eigendecomposition of H.
+// The Newton step, where H is safely positive definite and the step stays within the radius.
+bool newton_step(const QuadraticModel& model, double radius, Step& out) {
+  const Eigen::LLT<Matrix> llt(model.hessian);
+  if (llt.info() != Eigen::Success) return false;
+  const auto pivots = llt.matrixLLT().diagonal();
+  const double lowest = pivots.minCoeff(), highest = pivots.maxCoeff();
+  if (!(lowest > 1e-4 * highest)) return false;
+  out.step = llt.solve(-model.gradient);
+  if (!(out.step.norm() <= radius)) return false;
+  out.decrease = out.decrement = -0.5 * model.gradient.dot(out.step);
+  out.lowest = lowest * lowest;
+  out.highest = highest * highest;
+  return true;
+}
+
+// Minimises a quadratic within the radius (More and Sorensen 1983): by Newton's step, else from the eigendecomposition of H.
 Step minimise_quadratic(const QuadraticModel& model, double radius) {
+  Step out;
+  if (newton_step(model, radius, out)) return out;
   const Eigen::SelfAdjointEigenSolver<Matrix> eigen(model.hessian);
   const Vector& values = eigen.eigenvalues();
   const Vector g = eigen.eigenvectors().transpose() * model.gradient;
   const Index size = g.size();
-  Step out;
   out.lowest = values[0];
   out.highest = std::max(values[size - 1], -values[0]);
   const double flat = 1e-11 * out.highest;
@@ -160,12 +175,14 @@ class Minimiser {
   bool begin(const RelativeFactor& start) {
     constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
     point_ = decompose(start);
-    for (int attempt = 0; attempt < 20; ++attempt) {
+    double shrink = 0.1;
+    for (int attempt = 0; attempt < 9; ++attempt, shrink *= shrink) {
       out_.factor = compose(point_);
       out_.value = evaluate(out_.factor, unknown);
+      noise_ = objective_.noise();
       radius_ = std::max(1.0, 2 * norm(point_));
       if (std::isfinite(out_.value)) return true;
-      for (SpectralTerm& term : point_) term.d *= 0.1;
+      for (SpectralTerm& term : point_) term.d *= shrink;
     }
     return false;
   }
@@ -183,14 +200,13 @@ class Minimiser {
     model_ = quadratic_model(point_, basis_, at_);
   }
 
-  [[nodiscard]] double noise() const { return value_noise * (1 + std::abs(out_.value)); }
-
   bool ends(const Step& step) {
     if (objective_.stop && objective_.stop({out_.factor, out_.value, step.decrement, radius_}, out_.evaluations)) {
       out_.status = Status::stopped;
       return true;
     }
-    if (step.decrement < options_.tolerance && step.is_convex()) {
+    const bool is_flat = step.decrement < std::max(options_.tolerance, noise_);
+    if (is_flat && step.is_convex()) {
       out_.status = Status::converged;
       finish(step);
       return true;
@@ -198,7 +214,7 @@ class Minimiser {
     if (out_.evaluations >= options_.max_evaluations)
       out_.status = Status::evaluation_limit;
     else if (radius_ < 1e-14 * (1 + norm(point_)))
-      out_.status = Status::no_progress;
+      out_.status = step.decrement < 50 * noise_ ? Status::converged : Status::no_progress;
     else
       return false;
     return true;
@@ -206,9 +222,10 @@ class Minimiser {
 
   // The last step, with negligible columns of lam at exactly zero.
   void finish(const Step& step) {
+    if (out_.evaluations >= options_.max_evaluations) return;
     RelativeFactor last = compose_without_negligible(moved(point_, basis_, step.step));
     const double value = evaluate(last, step.decrement);
-    if (!(value <= out_.value + noise())) return;
+    if (!(value <= out_.value + noise_)) return;
     out_.factor = std::move(last);
     out_.value = value;
   }
@@ -229,19 +246,19 @@ class Minimiser {
     RelativeFactor factor = compose(trial.point);
     const double value = evaluate(factor, step.decrement);
     const double actual = out_.value - value;
-    const bool in_noise = trial.decrease < 50 * noise() && actual > -100 * noise();
+    const bool in_noise = trial.decrease < 50 * noise_ && actual > -100 * noise_;
     const double ratio = in_noise ? 1.0 : actual / trial.decrease;
     if (!(ratio > 1e-4)) {
-      if (secant_.forget())
-        rebuild();
-      else
-        radius_ = 0.25 * std::min(radius_, trial.length);
+      radius_ = 0.25 * std::min(radius_, trial.length);
+      if (++rejected_ > 1 && secant_.forget()) rebuild();
       return false;
     }
     if (ratio < 0.25)
       radius_ = 0.5 * trial.length;
     else if (ratio > 0.7 && trial.length > 0.8 * radius_)
       radius_ = 3 * trial.length;
+    rejected_ = 0;
+    noise_ = objective_.noise();
     point_ = std::move(trial.point);
     out_.factor = std::move(factor);
     out_.value = value;
@@ -272,6 +289,8 @@ class Minimiser {
   std::vector<Direction> basis_;
   QuadraticModel model_;
   double radius_ = 0;
+  double noise_ = 0;  // rounding error of the criterion at the point
+  int rejected_ = 0;  // steps in a row
 };
 
 }  // namespace

@@ -95,6 +95,14 @@ AffineMap make_map(std::vector<Column> columns, Vector pilot, Matrix r) {
   return map;
 }
 
+// A column of Z that the ones before it determine has nothing of its own: its whitened column is zero.
+void silence(const std::vector<Index>& copies, AffineMap& map) {
+  for (const Index j : copies) {
+    map.s.row(j).setZero();
+    map.k[j] = 0;
+  }
+}
+
 std::vector<Column> pick(const std::vector<Column>& columns, const std::vector<Index>& kept) {
   std::vector<Column> out;
   for (const Index j : kept) out.push_back(columns[static_cast<std::size_t>(j)]);
@@ -229,23 +237,28 @@ AffineMap whiten_random(const std::vector<Column>& columns, const double* weight
                         ThreadPool& pool) {
   Matrix r = moment_factor(raw);
   const double scale = std::sqrt(static_cast<double>(n));
+  std::vector<Index> copies;
   bool mend = false;
   for (Index j = 0; j < r.rows(); ++j) {
     const double length = own_length(raw, j);
     const double share = length > 0 ? std::abs(r(j, j)) / length : 0.0;
-    if (share < noise)
-      r(j, j) = length > 0 ? length : scale;
-    else
-      mend = mend || share < few_digits;
+    mend = mend || (share >= noise && share < few_digits);
+    if (share >= noise) continue;
+    copies.push_back(j);
+    r.row(j).setZero();
+    r(j, j) = length > 0 ? length : scale;
   }
   AffineMap map = make_map(columns, raw.pilot, r / scale);
+  silence(copies, map);
   for (int pass = 0; mend && pass < 3; ++pass) {
-    const Moments mapped = column_moments(columns, weights, n, pool, &map);
-    Matrix correction = moment_factor(mapped) / scale;
-    for (Index j = 0; j < correction.rows(); ++j)
-      if (!(std::abs(correction(j, j)) > noise)) correction(j, j) = 1;
+    Matrix correction = moment_factor(column_moments(columns, weights, n, pool, &map)) / scale;
+    for (const Index j : copies) {
+      correction.row(j).setZero();
+      correction(j, j) = 1;
+    }
     mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
     map = make_map(columns, map.pilot, correction.triangularView<Eigen::Upper>() * map.r);
+    silence(copies, map);
   }
   return map;
 }

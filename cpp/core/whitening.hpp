@@ -1,7 +1,7 @@
 // Well-conditioned coordinates for the columns of X and of each Z_t.
 //
 //   X = Q R          Q'WQ = n I      (limited pivoting: a column that adds nothing to the ones before it is dropped, as
-//   R's lm does) Z = Z~ T         Z~'WZ~ = n I    (one T per random term; nothing is dropped)
+//   R's lm does) Z = Z~ T         Z~'WZ~ = n I    (one T per random term; a column that adds nothing is zero in Z~)
 //
 // The scale makes the column of ones stay itself: its sums are whole numbers and round nothing.
 // Cross-products square the condition number, so they are formed from Q and Z~, never from X and Z. Each is an exact

@@ -6,7 +6,9 @@ namespace henderson::testing {
 
 namespace {
 
-Matrix covariance_of(const Matrix& lambda) { return lambda * lambda.transpose() + Matrix::Identity(lambda.rows(), lambda.rows()); }
+Matrix covariance_of(const Matrix& lambda) {
+  return lambda * lambda.transpose() + Matrix::Identity(lambda.rows(), lambda.rows());
+}
 
 // The symmetric matrix whose entries are the k-th of a column-major lower triangle.
 std::vector<Matrix> entry_basis(Index s) {

@@ -30,7 +30,9 @@ class GaussianSamples {
 // A random positive definite matrix with the given eigenvalues.
 [[nodiscard]] Matrix with_eigenvalues(const Vector& values, Draws& draws);
 // Central differences of f along the tangent basis, and of second order.
-[[nodiscard]] Vector difference_gradient(const std::function<double(const SpectralFactor&)>& f, const SpectralFactor& point);
-[[nodiscard]] Matrix difference_hessian(const std::function<double(const SpectralFactor&)>& f, const SpectralFactor& point);
+[[nodiscard]] Vector difference_gradient(const std::function<double(const SpectralFactor&)>& f,
+                                         const SpectralFactor& point);
+[[nodiscard]] Matrix difference_hessian(const std::function<double(const SpectralFactor&)>& f,
+                                        const SpectralFactor& point);
 
 }  // namespace henderson::testing

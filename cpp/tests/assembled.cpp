@@ -26,8 +26,10 @@ Matrix assembled(const CrossProducts& a) {
   for (Index position = 0; position < a.leading().levels; ++position)
     for (Index i = 0; i < s; ++i) {
       for (Index j = 0; j <= i; ++j)
-        out(position * s + i, position * s + j) = a.gram[at(lane_place(position, triangle_index(i, j, s), triangle_size(s)))];
-      for (Index c = 0; c < columns; ++c) out(corner + c, position * s + i) = a.xy[at(lane_place(position, i * columns + c, s * columns))];
+        out(position * s + i, position * s + j) =
+            a.gram[at(lane_place(position, triangle_index(i, j, s), triangle_size(s)))];
+      for (Index c = 0; c < columns; ++c)
+        out(corner + c, position * s + i) = a.xy[at(lane_place(position, i * columns + c, s * columns))];
     }
   for (const Pattern& pattern : a.plan.patterns)
     for (Index k = 0; k < pattern.count * s; ++k)
@@ -49,7 +51,8 @@ Matrix from_rows(const CrossProducts& a, const Design& design) {
     const std::vector<Code>& codes = design.codes[at(group.factor)];
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const Matrix& z = effects[at(group.terms[k])];
-      for (Index i = 0; i < a.n; ++i) rows.row(i).segment(scalar_of(a, g, codes[at(i)]) + group.first[k], z.cols()) = z.row(i);
+      for (Index i = 0; i < a.n; ++i)
+        rows.row(i).segment(scalar_of(a, g, codes[at(i)]) + group.first[k], z.cols()) = z.row(i);
     }
   }
   if (a.p > 0) a.fixed.apply(0, rows.middleCols(corner, a.p));

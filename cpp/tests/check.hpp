@@ -5,6 +5,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -21,9 +22,7 @@ inline std::vector<Test>& registry() {
   return tests;
 }
 
-struct Registration {
-  Registration(const char* name, void (*body)()) { registry().push_back({name, body}); }
-};
+inline bool add_test(const char* name, void (*body)()) { return registry().push_back({name, body}), true; }
 
 inline std::string& scope_text() {
   static std::string text;
@@ -41,20 +40,19 @@ class Scope {
   std::string before_;
 };
 
-inline int& failures_of_test() {
-  static int failures = 0;
-  return failures;
+inline int failures_of_test = 0;
+
+inline void report(bool passed, const char* file, int line, const char* expression, double error = 0,
+                   double tolerance = 0) {
+  if (passed || ++failures_of_test > 10) return;
+  std::printf("%s:%d: failed: %s%s\n", file, line, expression, scope_text().c_str());
+  if (tolerance > 0) std::printf("  relative error %.3g > %.3g\n", error, tolerance);
 }
 
-inline void report(bool passed, const char* file, int line, const char* expression, double error = 0, double tolerance = 0) {
-  if (passed || ++failures_of_test() > 10) return;
-  std::printf("%s:%d: failed: %s%s", file, line, expression, scope_text().c_str());
-  if (tolerance > 0) std::printf("  relative error %.3g > %.3g", error, tolerance);
-  std::printf("\n");
-}
+using AnyMatrix = Eigen::Ref<const Eigen::MatrixXd>;
 
 // Largest difference over largest size; infinite where anything is not finite.
-inline double relative_error(const Eigen::Ref<const Eigen::MatrixXd>& actual, const Eigen::Ref<const Eigen::MatrixXd>& expected) {
+inline double relative_error(const AnyMatrix& actual, const AnyMatrix& expected) {
   if (actual.rows() != expected.rows() || actual.cols() != expected.cols()) return HUGE_VAL;
   if (actual.size() == 0) return 0;
   if (!actual.allFinite() || !expected.allFinite()) return HUGE_VAL;
@@ -69,13 +67,13 @@ int run_tests(const char* only);
 
 }  // namespace henderson::testing
 
-#define TEST(name)                                                                  \
-  static void test_##name();                                                        \
-  static const henderson::testing::Registration register_##name{#name, test_##name}; \
+#define TEST(name)                                                                      \
+  static void test_##name();                                                            \
+  static const bool is_added_##name = henderson::testing::add_test(#name, test_##name); \
   static void test_##name()
 #define CHECK(expression) henderson::testing::report(static_cast<bool>(expression), __FILE__, __LINE__, #expression)
-#define CHECK_CLOSE(actual, expected, tolerance)                                                               \
-  do {                                                                                                         \
-    const double error_ = henderson::testing::relative_error(actual, expected);                               \
+#define CHECK_CLOSE(actual, expected, tolerance)                                                                       \
+  do {                                                                                                                 \
+    const double error_ = henderson::testing::relative_error(actual, expected);                                        \
     henderson::testing::report(error_ <= (tolerance), __FILE__, __LINE__, #actual " ~ " #expected, error_, tolerance); \
   } while (false)

@@ -22,13 +22,13 @@ class Draws {
   std::uint64_t state_;
 };
 
-[[nodiscard]] Matrix lower_of(const Matrix& a);              // the lower triangle, zeros above
-[[nodiscard]] Matrix symmetric_of(const Matrix& lower);      // both triangles from the lower one
-[[nodiscard]] Matrix cholesky_of(const Matrix& a);           // L with L L' = a
-[[nodiscard]] Matrix inverse_of(const Matrix& a);            // of a positive definite matrix
+[[nodiscard]] Matrix lower_of(const Matrix& a);          // the lower triangle, zeros above
+[[nodiscard]] Matrix symmetric_of(const Matrix& lower);  // both triangles from the lower one
+[[nodiscard]] Matrix cholesky_of(const Matrix& a);       // L with L L' = a
+[[nodiscard]] Matrix inverse_of(const Matrix& a);        // of a positive definite matrix
 [[nodiscard]] Matrix general_inverse_of(const Matrix& a);
-[[nodiscard]] double log_det_of(const Matrix& a);            // of a positive definite matrix
-[[nodiscard]] Vector eigenvalues_of(const Matrix& a);        // of a symmetric matrix, ascending
+[[nodiscard]] double log_det_of(const Matrix& a);      // of a positive definite matrix
+[[nodiscard]] Vector eigenvalues_of(const Matrix& a);  // of a symmetric matrix, ascending
 [[nodiscard]] Matrix eigenvectors_of(const Matrix& a);
 
 }  // namespace henderson::testing

@@ -10,13 +10,17 @@ Code draw_code(const Recipe& recipe, std::size_t factor, Index row, Draws& draws
   const Index levels = recipe.levels[factor];
   const Index first = row % recipe.levels[0];
   switch (recipe.layout) {
-    case Layout::nested: return static_cast<Code>(first * levels / recipe.levels[0]);
+    case Layout::nested:
+      return static_cast<Code>(first * levels / recipe.levels[0]);
     case Layout::chained:
       if (factor == 0) return static_cast<Code>(first);
       return static_cast<Code>((first * levels / recipe.levels[0] + draws.below(2)) % levels);
-    case Layout::singletons: return static_cast<Code>(row < levels ? row : draws.below(std::min<Index>(levels, 3)));
-    case Layout::unobserved: return static_cast<Code>(3 * draws.below((levels + 2) / 3));
-    case Layout::crossed: break;
+    case Layout::singletons:
+      return static_cast<Code>(row < levels ? row : draws.below(std::min<Index>(levels, 3)));
+    case Layout::unobserved:
+      return static_cast<Code>(3 * draws.below((levels + 2) / 3));
+    case Layout::crossed:
+      break;
   }
   return static_cast<Code>(draws.below(levels));
 }
@@ -39,13 +43,15 @@ Design draw(const Recipe& recipe, std::uint64_t seed) {
   if (columns > 0) d.y += 0.5 * d.covariates.col(0);
   for (std::size_t t = 0; t < recipe.terms.size(); ++t) {
     const TermShape& term = recipe.terms[t];
-    const bool again = t > 0 && recipe.terms[t - 1].factor == term.factor;  // a second term on a factor has no intercept
+    const bool again =
+        t > 0 && recipe.terms[t - 1].factor == term.factor;  // a second term on a factor has no intercept
     d.factor.push_back(term.factor);
     d.z.emplace_back();
     for (Index e = 0; e < term.effects; ++e) d.z.back().push_back(again ? e : e - 1);
     const Matrix b = draws.matrix(recipe.levels[term.factor], term.effects);
     const Matrix z = d.effects().back();
-    for (Index i = 0; i < recipe.n; ++i) d.y[i] += b.row(d.codes[term.factor][static_cast<std::size_t>(i)]).dot(z.row(i));
+    for (Index i = 0; i < recipe.n; ++i)
+      d.y[i] += b.row(d.codes[term.factor][static_cast<std::size_t>(i)]).dot(z.row(i));
   }
   if (recipe.weighted) d.weights = (draws.matrix(recipe.n, 1).array() * 0.5).exp();
   return d;
@@ -104,8 +110,15 @@ const std::vector<Recipe>& usual_recipes() {
       {"three crossed, s = 3, 1, 2", 90, {10, 6, 4}, {{0, 3}, {1, 1}, {2, 2}}, 2, true, Layout::crossed},
       {"nested chain", 80, {24, 8, 2}, {{0, 1}, {1, 1}, {2, 1}}, 1, false, Layout::nested},
       {"nested chain, s = 2, 1, 2", 90, {24, 8, 2}, {{0, 2}, {1, 1}, {2, 2}}, 2, true, Layout::nested},
-      {"several terms on each of two factors", 90, {10, 5}, {{0, 1}, {0, 2}, {1, 1}, {1, 1}}, 2, false, Layout::crossed},
+      {"several terms on each of two factors",
+       90,
+       {10, 5},
+       {{0, 1}, {0, 2}, {1, 1}, {1, 1}},
+       2,
+       false,
+       Layout::crossed},
       {"crossed, unobserved levels", 70, {15, 9}, {{0, 2}, {1, 1}}, 2, false, Layout::unobserved},
+      {"a trailing factor of one level", 60, {10, 1}, {{0, 2}, {1, 3}}, 2, false, Layout::crossed},
       {"crossed, singleton levels", 70, {50, 9}, {{0, 1}, {1, 2}}, 2, true, Layout::singletons}};
   return recipes;
 }

@@ -19,22 +19,22 @@ enum class Layout {
 
 struct TermShape {
   std::size_t factor = 0;
-  Index effects = 1;        // the first is an intercept
+  Index effects = 1;  // the first is an intercept
 };
 
 struct Recipe {
   std::string name;
   Index n = 60;
-  std::vector<Index> levels;      // per factor
+  std::vector<Index> levels;  // per factor
   std::vector<TermShape> terms;
-  Index p = 2;                    // the first column of X is the intercept
+  Index p = 2;  // the first column of X is the intercept
   bool weighted = false;
   Layout layout = Layout::crossed;
 };
 
 struct Design {
-  Vector y, weights;        // weights: empty for none
-  Matrix covariates;        // (n, any)
+  Vector y, weights;  // weights: empty for none
+  Matrix covariates;  // (n, any)
   std::vector<std::vector<Code>> codes;
   std::vector<Index> levels;
   std::vector<Index> x;               // columns of covariates; -1 is the column of ones
@@ -42,10 +42,10 @@ struct Design {
   std::vector<std::size_t> factor;    // per term
 
   [[nodiscard]] Index rows() const { return y.size(); }
-  [[nodiscard]] ModelData data() const;                // views of this object
-  [[nodiscard]] Matrix fixed() const;                  // X
-  [[nodiscard]] std::vector<Matrix> effects() const;   // per term (n, s): Z_t before it meets its factor
-  [[nodiscard]] Vector weight() const;                 // ones where there are none
+  [[nodiscard]] ModelData data() const;               // views of this object
+  [[nodiscard]] Matrix fixed() const;                 // X
+  [[nodiscard]] std::vector<Matrix> effects() const;  // per term (n, s): Z_t before it meets its factor
+  [[nodiscard]] Vector weight() const;                // ones where there are none
 };
 
 [[nodiscard]] Design draw(const Recipe& recipe, std::uint64_t seed = 1);
@@ -74,9 +74,9 @@ struct DenseModel {
   std::vector<Matrix> effects;
   RelativeFactor factor;
   bool reml = true;
-  Matrix v_inverse;   // V^-1
-  Matrix projected;   // P
-  Matrix beta_vcov;   // (X'V^-1X)^-1
+  Matrix v_inverse;  // V^-1
+  Matrix projected;  // P
+  Matrix beta_vcov;  // (X'V^-1X)^-1
   Vector beta, py;
   double criterion = 0, log_det = 0, log_det_root = 0, pwrss = 0, sigma2 = 0, df = 0;
 };

@@ -16,7 +16,8 @@ void for_each_stored(const SupernodalLayout& layout, Visit&& visit) {
   for (const Supernode& node : layout.supernodes)
     for (Index c = 0; c < node.cols; ++c)
       for (Index r = c; r < node.stride(); ++r) {
-        const Index row = r < node.cols ? node.first + r : layout.rows[static_cast<std::size_t>(node.rows_begin + r - node.cols)];
+        const Index row =
+            r < node.cols ? node.first + r : layout.rows[static_cast<std::size_t>(node.rows_begin + r - node.cols)];
         visit(row, node.first + c, node.values_begin + c * node.stride() + r);
       }
 }

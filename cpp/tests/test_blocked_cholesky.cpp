@@ -1,5 +1,4 @@
 #include "core/blocked_cholesky.hpp"
-
 #include "tests/assembled.hpp"
 #include "tests/check.hpp"
 #include "tests/supernodal_helpers.hpp"
@@ -10,7 +9,8 @@ namespace {
 
 // The blocks of A, and what elimination makes of them, dense.
 struct Eliminated {
-  Eliminated(const CrossProducts& a, const RelativeFactor& factor) : q1(leading_size(a)), q2(a.plan.trailing_size()), p(a.p) {
+  Eliminated(const CrossProducts& a, const RelativeFactor& factor)
+      : q1(leading_size(a)), q2(a.plan.trailing_size()), p(a.p) {
     const Matrix all = assembled(a), lambda = assembled_lambda(a, factor);
     const Matrix inner = all.topLeftCorner(q1 + q2, q1 + q2), side = all.topRightCorner(q1 + q2, p + 1);
     lambda_2 = lambda.bottomRightCorner(q2, q2);
@@ -91,7 +91,8 @@ TEST(trailing_inverse_equals_dense_on_the_pattern) {
     const Matrix half = expected.lambda_2 * inverse_of(expected.s);
     const Matrix inverse = half * expected.lambda_2.transpose(), product = expected.k * half;
     const auto stored = stored_entries(a.plan.trailing);
-    CHECK_CLOSE(dense_of(a.plan.trailing, values), Matrix(stored.select(inverse, Matrix::Zero(expected.q2, expected.q2))), 1e-9);
+    CHECK_CLOSE(dense_of(a.plan.trailing, values),
+                Matrix(stored.select(inverse, Matrix::Zero(expected.q2, expected.q2))), 1e-9);
     for (std::size_t g = 1; g < a.plan.groups.size(); ++g) {
       const Index s = a.plan.groups[g].effects;
       Matrix sum = Matrix::Zero(s, s);

@@ -43,7 +43,8 @@ TEST(cholesky_in_place_refuses_what_is_not_positive_definite) {
   for (const Index n : sizes)
     for (const Index bad : {Index{0}, n / 2, n - 1})
       for (const double pivot : {-1.0, 0.0, std::nan(""), HUGE_VAL}) {
-        const Scope scope("n = " + std::to_string(n) + ", pivot " + std::to_string(bad) + " = " + std::to_string(pivot));
+        const Scope scope("n = " + std::to_string(n) + ", pivot " + std::to_string(bad) + " = " +
+                          std::to_string(pivot));
         Matrix a = draws.positive_definite(n);
         a(bad, bad) = pivot;
         CHECK(!cholesky_in_place(a, pool));
@@ -73,8 +74,10 @@ TEST(outer_products_touch_the_lower_triangle_only) {
       const Matrix before = draws.matrix(n, n);
       for (const double sign : {-1.0, 1.0}) {
         Matrix c = before;
-        if (sign < 0) subtract_outer(y, c, pool);
-        else add_outer(y, c, pool);
+        if (sign < 0)
+          subtract_outer(y, c, pool);
+        else
+          add_outer(y, c, pool);
         const Matrix expected = before + sign * y * y.transpose();
         CHECK_CLOSE(lower_of(c), lower_of(expected), 1e-12);
         CHECK(same_bits(c.triangularView<Eigen::StrictlyUpper>(), before.triangularView<Eigen::StrictlyUpper>()));

@@ -105,7 +105,9 @@ TEST(plan_storage_holds_every_pair_that_a_row_of_the_data_joins) {
       for (const Code row : met)
         for (const Code col : met) {
           if (row < col) continue;
-          const auto& node = plan.trailing.supernodes[static_cast<std::size_t>(plan.trailing.supernode_of[static_cast<std::size_t>(col)])];
+          const auto& node =
+              plan.trailing
+                  .supernodes[static_cast<std::size_t>(plan.trailing.supernode_of[static_cast<std::size_t>(col)])];
           const auto begin = plan.trailing.rows.begin() + node.rows_begin;
           CHECK(row < node.first + node.cols || std::binary_search(begin, begin + node.rows_count, row));
         }

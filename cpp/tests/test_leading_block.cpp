@@ -1,6 +1,5 @@
-#include "core/leading_block.hpp"
-
 #include "core/cross_products.hpp"
+#include "core/leading_block.hpp"
 #include "tests/check.hpp"
 #include "tests/dense_algebra.hpp"
 
@@ -70,7 +69,8 @@ LeadingFactor factor_of(const Levels& levels, Matrix& corner, double& log_det, i
 
 // lam (lam'A lam + I)^-1 lam'
 Matrix shrunk_covariance(const Matrix& a, const Matrix& lambda) {
-  return lambda * inverse_of(lambda.transpose() * a * lambda + Matrix::Identity(a.rows(), a.rows())) * lambda.transpose();
+  return lambda * inverse_of(lambda.transpose() * a * lambda + Matrix::Identity(a.rows(), a.rows())) *
+         lambda.transpose();
 }
 
 void check_elimination(const Levels& levels) {
@@ -134,7 +134,8 @@ Expected expected_sums(const Levels& levels, const Matrix& root, const Vector& c
     for (Index b = 0; b < s; ++b)
       for (Index i = b; i < s; ++i)
         for (Index d = 0; d < s; ++d)
-          for (Index e = d; e < s; ++e) out.sums.information(triangle_index(e, d, s), triangle_index(i, b, s)) += c(i, b) * w[e] * w[d];
+          for (Index e = d; e < s; ++e)
+            out.sums.information(triangle_index(e, d, s), triangle_index(i, b, s)) += c(i, b) * w[e] * w[d];
   }
   out.sums.c_lambda = out.sums.c * levels.lambda;
   return out;
@@ -188,7 +189,8 @@ TEST(eliminate_leading_equals_dense_factors_level_by_level) {
   for (const Index s : {1, 2, 3, 4, 5, 6, 7, 8, 9, 20})
     for (const Index levels : {1, 7, 8, 19})
       for (const Index columns : {1, 4}) {
-        const Scope scope("s = " + std::to_string(s) + ", " + std::to_string(levels) + " levels, columns " + std::to_string(columns));
+        const Scope scope("s = " + std::to_string(s) + ", " + std::to_string(levels) + " levels, columns " +
+                          std::to_string(columns));
         check_elimination(draw_levels(levels, s, columns, false, draws));
         check_elimination(draw_levels(levels, s, columns, true, draws));
       }
@@ -200,7 +202,8 @@ TEST(differentiate_leading_equals_dense_sums_level_by_level) {
     for (const Index levels : {1, 8, 19})
       for (const Index columns : {1, 4})
         for (const bool singular : {false, true}) {
-          const Scope scope("s = " + std::to_string(s) + ", " + std::to_string(levels) + " levels, columns " + std::to_string(columns));
+          const Scope scope("s = " + std::to_string(s) + ", " + std::to_string(levels) + " levels, columns " +
+                            std::to_string(columns));
           const Levels drawn = draw_levels(levels, s, columns, singular, draws);
           for (const bool has_trailing : {false, true}) {
             check_derivatives(drawn, false, has_trailing);

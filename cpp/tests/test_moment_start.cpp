@@ -1,7 +1,6 @@
-#include "core/moment_start.hpp"
-
 #include <cmath>
 
+#include "core/moment_start.hpp"
 #include "tests/check.hpp"
 #include "tests/designs.hpp"
 
@@ -101,7 +100,8 @@ TEST(moment_start_does_not_depend_on_the_units_of_the_response) {
 TEST(moment_start_does_not_start_at_zero_where_there_is_no_variance) {
   Design design = balanced({8}, 4, 5);
   Draws draws(6);
-  for (Index i = 0; i < design.rows(); ++i) design.y[i] = (i % 4 < 2 ? -1.0 : 1.0) + 1e-3 * draws.normal();  // equal level means
+  for (Index i = 0; i < design.rows(); ++i)
+    design.y[i] = (i % 4 < 2 ? -1.0 : 1.0) + 1e-3 * draws.normal();  // equal level means
   const double start = start_of(design).lambda[0](0, 0);
   CHECK(start > 0.01 && start < 1);
 }

@@ -1,5 +1,4 @@
 #include "core/node_blocks.hpp"
-
 #include "tests/check.hpp"
 #include "tests/supernodal_helpers.hpp"
 
@@ -35,7 +34,8 @@ NodeCase draw_node_case(const std::vector<Index>& effects, Index levels, bool sp
     const auto rank = static_cast<std::size_t>(out.plan.trailing.rank[node]);
     out.plan.group_of_rank[rank] = static_cast<Code>(group_of_node[node]);
     const Index first = out.plan.trailing.node_offset[rank];
-    out.lambda_2.block(first, first, sizes[node], sizes[node]) = out.lambda[static_cast<std::size_t>(group_of_node[node])];
+    out.lambda_2.block(first, first, sizes[node], sizes[node]) =
+        out.lambda[static_cast<std::size_t>(group_of_node[node])];
   }
   out.work = make_node_work(out.plan, 3);
   mirror_nodes(out.plan, out.work, out.matrix.values.data());
@@ -45,11 +45,13 @@ NodeCase draw_node_case(const std::vector<Index>& effects, Index levels, bool sp
 template <class Body>
 void for_each_case(Body&& body) {
   Draws draws(61);
-  for (const std::vector<Index>& effects : std::vector<std::vector<Index>>{{1}, {2}, {1, 1}, {1, 3}, {2, 1, 3}, {5, 1}, {20}})
+  for (const std::vector<Index>& effects :
+       std::vector<std::vector<Index>>{{1}, {2}, {1, 1}, {1, 3}, {2, 1, 3}, {5, 1}, {20}})
     for (const Index levels : {1, 2, 7, 30})
       for (const bool sparse : {true, false}) {
         if (effects[0] == 20 && levels > 7) continue;
-        const Scope scope(std::to_string(effects.size()) + " factors, " + std::to_string(levels) + (sparse ? " levels, sparse" : " levels, dense"));
+        const Scope scope(std::to_string(effects.size()) + " factors, " + std::to_string(levels) +
+                          (sparse ? " levels, sparse" : " levels, dense"));
         NodeCase drawn = draw_node_case(effects, levels, sparse, draws);
         body(drawn);
       }
@@ -63,7 +65,8 @@ TEST(mirror_nodes_completes_diagonal_blocks) {
     for (std::size_t rank = 0; rank + 1 < layout.node_offset.size(); ++rank)
       for (Index i = layout.node_offset[rank]; i < layout.node_offset[rank + 1]; ++i)
         for (Index j = layout.node_offset[rank]; j < i; ++j) {
-          const Supernode& node = layout.supernodes[static_cast<std::size_t>(layout.supernode_of[static_cast<std::size_t>(i)])];
+          const Supernode& node =
+              layout.supernodes[static_cast<std::size_t>(layout.supernode_of[static_cast<std::size_t>(i)])];
           const Index upper = node.values_begin + (i - node.first) * node.stride() + j - node.first;
           CHECK(c.matrix.values[upper] == c.matrix.dense(i, j));
         }
@@ -103,7 +106,8 @@ TEST(sum_diagonal_products_adds_the_diagonal_blocks_of_k_lambda_inverse) {
   Draws draws(63);
   for_each_case([&](NodeCase& c) {
     const SupernodalLayout& layout = c.plan.trailing;
-    Vector inverse = c.matrix.values + 0.1 * draws.matrix(c.matrix.values.size(), 1);  // any symmetric matrix on the pattern
+    Vector inverse =
+        c.matrix.values + 0.1 * draws.matrix(c.matrix.values.size(), 1);  // any symmetric matrix on the pattern
     mirror_nodes(c.plan, c.work, inverse.data());
     const Matrix product = c.matrix.dense * c.lambda_2 * symmetric_of(dense_of(layout, inverse));
     std::vector<Matrix> expected, sums(c.lambda);

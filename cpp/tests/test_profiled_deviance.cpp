@@ -1,8 +1,7 @@
-#include "core/profiled_deviance.hpp"
-
 #include <cmath>
 #include <functional>
 
+#include "core/profiled_deviance.hpp"
 #include "core/spectral_factor.hpp"
 #include "tests/assembled.hpp"
 #include "tests/check.hpp"
@@ -63,37 +62,40 @@ void check_same(const Derivatives& a, const Derivatives& b, double tolerance) {
 
 TEST(criterion_equals_the_dense_marginal_likelihood) {
   Draws draws(81);
-  for_each_case(all_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
-    for (const Shape shape : {Shape::square, Shape::lower, Shape::singular}) {
-      const RelativeFactor factor = draw_factor(design, shape, draws);
-      const DenseModel dense(design, whitened_effects(a), factor, reml);
-      CHECK_CLOSE(deviance.value(factor), dense.criterion, 1e-11);
-      CHECK_CLOSE(deviance.sigma2(), dense.sigma2, 1e-9);
-      CHECK(deviance.degrees_of_freedom() == dense.df);
-    }
-  });
+  for_each_case(all_recipes(),
+                [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
+                  for (const Shape shape : {Shape::square, Shape::lower, Shape::singular}) {
+                    const RelativeFactor factor = draw_factor(design, shape, draws);
+                    const DenseModel dense(design, whitened_effects(a), factor, reml);
+                    CHECK_CLOSE(deviance.value(factor), dense.criterion, 1e-11);
+                    CHECK_CLOSE(deviance.sigma2(), dense.sigma2, 1e-9);
+                    CHECK(deviance.degrees_of_freedom() == dense.df);
+                  }
+                });
 }
 
 TEST(criterion_at_zero_is_that_of_least_squares) {
   Draws draws(82);
-  for_each_case(usual_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
-    RelativeFactor zero = draw_factor(design, Shape::square, draws);
-    for (Matrix& lambda : zero.lambda) lambda.setZero();
-    CHECK_CLOSE(deviance.value(zero), DenseModel(design, whitened_effects(a), zero, reml).criterion, 1e-12);
-  });
+  for_each_case(
+      usual_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
+        RelativeFactor zero = draw_factor(design, Shape::square, draws);
+        for (Matrix& lambda : zero.lambda) lambda.setZero();
+        CHECK_CLOSE(deviance.value(zero), DenseModel(design, whitened_effects(a), zero, reml).criterion, 1e-12);
+      });
 }
 
 TEST(gradient_and_g_equal_dense) {
   Draws draws(83);
-  for_each_case(all_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
-    const RelativeFactor factor = draw_factor(design, Shape::square, draws);
-    const Derivatives at = derivatives_at(deviance, factor);
-    const std::vector<Matrix> g = DenseModel(design, whitened_effects(a), factor, reml).g();
-    for (std::size_t t = 0; t < g.size(); ++t) {
-      CHECK_CLOSE(at.g[t], g[t], 1e-8);
-      CHECK_CLOSE(at.gradient[t], Matrix(2 * g[t] * factor.lambda[t]), 1e-8);
-    }
-  });
+  for_each_case(all_recipes(),
+                [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
+                  const RelativeFactor factor = draw_factor(design, Shape::square, draws);
+                  const Derivatives at = derivatives_at(deviance, factor);
+                  const std::vector<Matrix> g = DenseModel(design, whitened_effects(a), factor, reml).g();
+                  for (std::size_t t = 0; t < g.size(); ++t) {
+                    CHECK_CLOSE(at.g[t], g[t], 1e-8);
+                    CHECK_CLOSE(at.gradient[t], Matrix(2 * g[t] * factor.lambda[t]), 1e-8);
+                  }
+                });
 }
 
 TEST(gradient_equals_finite_differences_at_regular_and_singular_factors) {
@@ -124,25 +126,27 @@ TEST(gradient_at_zero_is_zero) {
 
 TEST(g_and_information_keep_their_digits_near_singular_factors) {
   Draws draws(86);
-  for_each_case(usual_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
-    RelativeFactor factor = draw_factor(design, Shape::square, draws);
-    for (Matrix& lambda : factor.lambda) lambda.col(0) *= smallest_singular / lambda.col(0).norm();
-    const Derivatives at = derivatives_at(deviance, factor);
-    const DenseModel dense(design, whitened_effects(a), factor, reml);
-    const std::vector<Matrix> g = dense.g();
-    for (std::size_t t = 0; t < g.size(); ++t) CHECK_CLOSE(at.g[t], g[t], 1e-5);
-    CHECK_CLOSE(at.information, dense.information(), 1e-6);
-  });
+  for_each_case(usual_recipes(),
+                [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
+                  RelativeFactor factor = draw_factor(design, Shape::square, draws);
+                  for (Matrix& lambda : factor.lambda) lambda.col(0) *= smallest_singular / lambda.col(0).norm();
+                  const Derivatives at = derivatives_at(deviance, factor);
+                  const DenseModel dense(design, whitened_effects(a), factor, reml);
+                  const std::vector<Matrix> g = dense.g();
+                  for (std::size_t t = 0; t < g.size(); ++t) CHECK_CLOSE(at.g[t], g[t], 1e-5);
+                  CHECK_CLOSE(at.information, dense.information(), 1e-6);
+                });
 }
 
 TEST(information_equals_dense) {
   Draws draws(87);
-  for_each_case(all_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
-    const RelativeFactor factor = draw_factor(design, Shape::square, draws);
-    const Derivatives at = derivatives_at(deviance, factor);
-    CHECK_CLOSE(at.information, DenseModel(design, whitened_effects(a), factor, reml).information(), 1e-8);
-    CHECK(eigenvalues_of(at.information)[0] > -1e-9 * at.information.norm());
-  });
+  for_each_case(
+      all_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& deviance, bool reml) {
+        const RelativeFactor factor = draw_factor(design, Shape::square, draws);
+        const Derivatives at = derivatives_at(deviance, factor);
+        CHECK_CLOSE(at.information, DenseModel(design, whitened_effects(a), factor, reml).information(), 1e-8);
+        CHECK(eigenvalues_of(at.information)[0] > -1e-9 * at.information.norm());
+      });
 }
 
 TEST(derivatives_do_not_depend_on_rotations_of_lambda) {
@@ -181,16 +185,17 @@ TEST(quadratic_model_has_the_slopes_of_the_criterion_along_tangent_directions) {
 TEST(sparse_and_dense_trailing_layouts_give_the_same_numbers) {
   Draws draws(90);
   ThreadPool pool(1);
-  for_each_case(sparse_recipes(), [&](const Design& design, const CrossProducts& a, ProfiledDeviance& sparse, bool reml) {
-    const CrossProducts other = with_dense_trailing(a);
-    ProfiledDeviance dense(other, pool);
-    dense.set_reml(reml);
-    for (int trial = 0; trial < 2; ++trial) {
-      const RelativeFactor factor = draw_factor(design, Shape::square, draws);
-      CHECK_CLOSE(sparse.value(factor), dense.value(factor), 1e-13);
-      check_same(derivatives_at(sparse, factor), derivatives_at(dense, factor), 1e-9);
-    }
-  });
+  for_each_case(sparse_recipes(),
+                [&](const Design& design, const CrossProducts& a, ProfiledDeviance& sparse, bool reml) {
+                  const CrossProducts other = with_dense_trailing(a);
+                  ProfiledDeviance dense(other, pool);
+                  dense.set_reml(reml);
+                  for (int trial = 0; trial < 2; ++trial) {
+                    const RelativeFactor factor = draw_factor(design, Shape::square, draws);
+                    CHECK_CLOSE(sparse.value(factor), dense.value(factor), 1e-13);
+                    check_same(derivatives_at(sparse, factor), derivatives_at(dense, factor), 1e-9);
+                  }
+                });
 }
 
 TEST(criterion_and_derivatives_have_the_same_bits_for_any_number_of_threads) {

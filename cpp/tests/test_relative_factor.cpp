@@ -27,13 +27,14 @@ TEST(canonical_theta_undoes_whitened_factor) {
   Draws draws(21);
   for (int trial = 0; trial < 20; ++trial) {
     const TermRoots roots = draw_roots({1, 2, 5, 9, 20}, draws);
-    Vector theta = draws.matrix(theta_size(roots), 1);
+    Vector theta = 0.2 * draws.matrix(theta_size(roots), 1);
     Index k = 0;
     for (const Matrix& root : roots)
-      for (Index j = 0; j < root.rows(); k += root.rows() - j, ++j) theta[k] = std::abs(theta[k]);
+      for (Index j = 0; j < root.rows(); k += root.rows() - j, ++j) theta[k] = 1 + std::abs(theta[k]);
     RelativeFactor factor = whitened_factor(theta, roots);
     CHECK_CLOSE(canonical_theta(factor, roots), theta, 1e-10);
-    for (Matrix& lambda : factor.lambda) lambda *= draws.orthogonal(lambda.cols());  // rotations from the right are free
+    for (Matrix& lambda : factor.lambda)
+      lambda *= draws.orthogonal(lambda.cols());  // rotations from the right are free
     CHECK_CLOSE(canonical_theta(factor, roots), theta, 1e-10);
   }
 }

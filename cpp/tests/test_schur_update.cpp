@@ -1,5 +1,4 @@
 #include "core/schur_update.hpp"
-
 #include "tests/assembled.hpp"
 #include "tests/check.hpp"
 #include "tests/supernodal_helpers.hpp"

@@ -1,7 +1,6 @@
-#include "core/spectral_factor.hpp"
-
 #include <cmath>
 
+#include "core/spectral_factor.hpp"
 #include "tests/check.hpp"
 #include "tests/dense_algebra.hpp"
 
@@ -101,9 +100,11 @@ TEST(moved_adds_the_step_to_lambda) {
   const std::vector<Direction> basis = tangent_basis(point);
   const Vector step = 0.1 * draws.matrix(7, 1);
   std::vector<Matrix> expected = compose(point).lambda;
-  for (std::size_t k = 0; k < basis.size(); ++k) expected[basis[k].term] += step[static_cast<Index>(k)] * as_matrix(point, basis[k]);
+  for (std::size_t k = 0; k < basis.size(); ++k)
+    expected[basis[k].term] += step[static_cast<Index>(k)] * as_matrix(point, basis[k]);
   const SpectralFactor to = moved(point, basis, step);
-  for (std::size_t t = 0; t < 2; ++t) CHECK_CLOSE(covariance(to[t]), Matrix(expected[t] * expected[t].transpose()), 1e-12);
+  for (std::size_t t = 0; t < 2; ++t)
+    CHECK_CLOSE(covariance(to[t]), Matrix(expected[t] * expected[t].transpose()), 1e-12);
 }
 
 TEST(entries_are_lower_triangles_term_after_term) {

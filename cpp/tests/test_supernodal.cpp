@@ -18,7 +18,8 @@ void for_each_case(Body&& body) {
         for (Index j = 0; j < nodes; ++j) sizes.push_back(1 + draws.below(largest));
         const NodeGraph graph = draw_graph(nodes, degree, draws);
         for (const bool sparse : {true, false}) {
-          const Scope scope(std::to_string(nodes) + " nodes, degree " + std::to_string(degree) + (sparse ? ", sparse" : ", dense"));
+          const Scope scope(std::to_string(nodes) + " nodes, degree " + std::to_string(degree) +
+                            (sparse ? ", sparse" : ", dense"));
           body(draw_case(graph, sizes, sparse, draws));
         }
       }

@@ -1,7 +1,6 @@
-#include "core/trust_region.hpp"
-
 #include <cmath>
 
+#include "core/trust_region.hpp"
 #include "tests/analytic_objectives.hpp"
 #include "tests/check.hpp"
 
@@ -54,7 +53,8 @@ TEST(trust_region_finds_interior_minima_of_analytic_objectives) {
 
 TEST(trust_region_finds_singular_minima_and_their_ranks) {
   Draws draws(112);
-  const GaussianSamples samples(draw_scatter({three(0.2, 0.7, 9), three(0.1, 0.3, 0.5), three(2, 3, 4)}, draws), {40, 30, 20});
+  const GaussianSamples samples(draw_scatter({three(0.2, 0.7, 9), three(0.1, 0.3, 0.5), three(2, 3, 4)}, draws),
+                                {40, 30, 20});
   for (const double start : {0.1, 1.0, 5.0}) {
     const Optimum optimum = minimise(samples.objective(), identity(samples.best_covariance(), start), {});
     check_optimum(optimum, samples);
