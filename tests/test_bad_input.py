@@ -348,7 +348,6 @@ def test_a_group_that_is_also_a_fixed_effect_has_no_variance_left():
     st.lists(st.integers(0, 2), min_size=6, max_size=6),
     st.booleans(),
 )
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_any_numbers_give_a_fit_or_a_henderson_error(y, x, codes, random_slope):
     columns = np.column_stack([np.ones(6), x])
     terms = [RandomTerm(codes, columns if random_slope else None, levels=3)]

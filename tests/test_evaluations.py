@@ -76,6 +76,16 @@ def test_max_evaluations_is_kept_to():
         assert fit.criterion == pytest.approx(fit.optimum.trace["criterion"].min())
 
 
+def test_max_evaluations_is_never_exceeded_not_even_by_the_last_step():
+    data = hd.datasets.load_sleepstudy()
+    X = np.column_stack([np.ones(180), data["Days"]])
+    first = fit_arrays(data["Reaction"], X, terms=[RandomTerm(np.repeat(np.arange(18), 10), X)])
+    for limit in range(1, first.optimum.evaluations + 1):
+        fit = first.refit(data["Reaction"], max_evaluations=limit)
+        assert fit.optimum.evaluations <= limit
+        assert fit.converged == (fit.optimum.decrement < 1e-10)
+
+
 # --------------------------------------------------------------------------------------------------- work, not seconds
 
 

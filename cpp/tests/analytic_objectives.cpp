@@ -63,6 +63,7 @@ Objective GaussianSamples::objective() const {
   Objective out;
   for (const double size : sizes_) out.small_variance.push_back(1 / size);
   out.value = [this](const RelativeFactor& factor) { return value(factor); };
+  out.noise = [this] { return 2e-14 * (1 + std::abs(best_value())); };
   out.derivatives = [this](const RelativeFactor& factor, Derivatives& at) { derivatives(factor, false, at); };
   return out;
 }

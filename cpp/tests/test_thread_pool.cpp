@@ -1,4 +1,5 @@
 #include <atomic>
+#include <stdexcept>
 
 #include "core/thread_pool.hpp"
 #include "tests/check.hpp"
@@ -41,6 +42,24 @@ TEST(thread_pool_without_work_starts_nothing) {
   for (int i = 0; i < 50; ++i) ThreadPool pool(8);
   ThreadPool pool(4);
   CHECK(runs_each_once(pool, 1));
+}
+
+TEST(thread_pool_throws_what_a_task_threw_and_goes_on) {
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (const Index bad : {0, 17, 99}) {
+      bool caught = false;
+      try {
+        pool.run(100, [&](Index i) {
+          if (i == bad) throw std::runtime_error("task");
+        });
+      } catch (const std::runtime_error&) {
+        caught = true;
+      }
+      CHECK(caught);
+      CHECK(runs_each_once(pool, 100));
+    }
+  }
 }
 
 #ifndef _WIN32

@@ -101,10 +101,11 @@ TEST(trust_region_gives_up_where_nothing_has_a_value) {
   Objective objective;
   objective.small_variance = {1.0};
   objective.value = [](const RelativeFactor&) { return HUGE_VAL; };
+  objective.noise = [] { return 1e-14; };
   const Optimum optimum = minimise(objective, {{Matrix::Identity(2, 2)}}, {});
   CHECK(optimum.status == Status::no_progress);
   CHECK(!std::isfinite(optimum.value));
-  CHECK(optimum.evaluations == 20);
+  CHECK(optimum.evaluations < 30 && optimum.iterations == 0);
 }
 
 TEST(trust_region_stops_when_told_and_at_its_limit) {
