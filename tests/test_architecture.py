@@ -27,7 +27,8 @@ LAYERS = (
     {"design"},
     {"newdata"},
     # the fit
-    {"compiled", "optimum"},
+    {"conversion", "optimum"},
+    {"compiled", "blocks"},
     {"array_inputs", "options", "progress"},
     {"arrays"},
     # topics of a fitted model

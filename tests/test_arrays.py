@@ -276,7 +276,8 @@ def test_columns_must_fit_the_codes():
         ({"X": np.ones((7, 2))}, "X has shape"),
         ({"X": np.ones((180, 2, 2))}, "X has shape"),
         ({"terms": []}, "at least one RandomTerm"),
-        ({"terms": RandomTerm([0, 1])}, "list with at least one RandomTerm"),
+        ({"terms": RandomTerm([0, 1, 1])}, r"X has shape \(180, 2\); it must have shape \(3,"),
+        ({"terms": 3}, "list with at least one RandomTerm"),
         ({"terms": [np.zeros(180, int)]}, r"terms\[0\] is a ndarray: wrap"),
         ({"terms": [RandomTerm(np.arange(180) % 5), RandomTerm([0, 1])]}, r"codes of terms\[1\] has shape"),
         ({"weights": np.zeros(180)}, r"weights\[0\] is 0"),
@@ -284,7 +285,7 @@ def test_columns_must_fit_the_codes():
         ({"weights": np.ones(3)}, "weights has shape"),
         ({"offset": np.ones(3)}, "offset has shape"),
         ({"start": [1.0, 2.0]}, "start is .*; it must be 1 finite number"),
-        ({"start": [np.nan]}, "finite numbers"),
+        ({"start": [np.nan]}, "1 finite number,"),
         ({"start": ["x"]}, "start cannot be read as numbers"),
     ],
 )
@@ -316,7 +317,7 @@ def test_refit_survives_a_bad_response(sleep):
     bad[4] = np.nan
     with pytest.raises(DataError, match="y is not finite in row 4"):
         fit.refit(bad)
-    with pytest.raises(DataError, match="y is not finite in row 4"):
+    with pytest.raises(DataError, match="column 1 of Y is not finite in row 4"):
         fit.refit_many(np.column_stack([y, bad]))
     with pytest.raises(DataError, match="Y has shape"):
         fit.refit_many(y)

@@ -44,13 +44,17 @@ void require_usable(const double* values, Index n, const char* kind, Index index
   if (top > largest || (top > 0 && top < smallest)) throw OutOfScale(kind, index, place);
 }
 
+int available_threads(int asked) {
+  static const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));  // a system call
+  return asked > 0 ? asked : processors;
+}
+
 // One thread while there is little to share: waking the others costs more than a small evaluation.
 int worthwhile_threads(int asked, const ModelData& data) {
-  const int available = asked > 0 ? asked : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   Index size = 0;
   for (const RandomTerm& term : data.terms)
     size += data.factors[static_cast<std::size_t>(term.factor)].levels * static_cast<Index>(term.z.size());
-  return data.n + 20 * size < 100000 ? 1 : available;
+  return data.n + 20 * size < 100000 ? 1 : available_threads(asked);
 }
 
 // The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive
@@ -161,7 +165,8 @@ class Interrupts {
 };
 
 // Runs between iterations: the user's callback, and Ctrl-C.
-bool watch(const Iteration& at, int evaluation, const TermRoots& roots, const py::object& callback, Interrupts& interrupts) {
+bool watch(const Iteration& at, int evaluation, const TermRoots& roots, const py::object& callback,
+           Interrupts& interrupts) {
   interrupts.check();
   if (callback.is_none()) return false;
   const py::gil_scoped_acquire acquire;
@@ -184,9 +189,9 @@ BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DenseArra
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
   const auto roots = problem.core().roots();
-  Optimum optimum =
-      problem.core().fit(reml, from, options_of(tolerance, max_evaluations),
-                         [&](const Iteration& at, int evaluation) { return watch(at, evaluation, *roots, callback, interrupts); });
+  Optimum optimum = problem.core().fit(
+      reml, from, options_of(tolerance, max_evaluations),
+      [&](const Iteration& at, int evaluation) { return watch(at, evaluation, *roots, callback, interrupts); });
   return {std::move(optimum), roots};
 }
 
@@ -232,7 +237,7 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
     const std::lock_guard lock(problem.mutex());
     for (Index r = 0; r < count; ++r) require_usable(values + r * problem.data().n, problem.data().n, "y", r);
     constexpr Index block = 16;  // responses of one task, on a copy of the problem
-    ThreadPool pool(threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+    ThreadPool pool(available_threads(threads));
     pool.run((count + block - 1) / block, [&](Index task) {
       Problem own(problem.core());
       ModelData with = problem.data();

@@ -21,7 +21,7 @@ void ProfiledDeviance::single_factor_information(Matrix& information) {
     return sums_.information(triangle_index(j, l, s), triangle_index(i, k, s));
   };
   information.resize(size_, size_);
-  const bool has_fixed = reml_ && a_.p > 0;
+  const bool has_fixed = a_.p > 0;
   for (const Parameter& a : parameters_[0]) {
     const Index i = a.i, j = a.j;
     if (has_fixed) {
@@ -84,7 +84,7 @@ void ProfiledDeviance::level_information() {
       level_half_.noalias() = h.lazyProduct(level_reduced_);
       own.noalias() += level_direction_.transpose().lazyProduct(level_reduced_);
       own.noalias() -= level_half_.transpose().lazyProduct(level_half_);
-      if (reml_ && a_.p > 0) {
+      if (a_.p > 0) {
         load_level(f_.data(), position, level_f_);
         fixed_directions_.leftCols(size).noalias() += f.topRows(a_.p).lazyProduct(level_direction_);
       }
@@ -116,7 +116,7 @@ void ProfiledDeviance::general_information(Matrix& information) {
   products_.topRightCorner(first, rest) = products_.bottomLeftCorner(rest, first).transpose();
   cholesky_.half_solve(meeting_);
   products_.noalias() -= meeting_.transpose() * meeting_;
-  if (reml_ && a_.p > 0) {
+  if (a_.p > 0) {
     fixed_directions_.rightCols(rest).noalias() = residual_.leftCols(a_.p).transpose() * directions_;
     cholesky_.root().transpose().triangularView<Eigen::Lower>().solveInPlace(fixed_directions_);
     products_.noalias() -= fixed_directions_.transpose().lazyProduct(fixed_directions_);

@@ -58,6 +58,7 @@ BlockedCholesky::BlockedCholesky(const CrossProducts& a, ThreadPool& pool)
   l_.resize(a.plan.trailing.values);
   reduced_.resize(a.plan.trailing.size, a.columns());
   solved_.resize(a.plan.trailing.size, a.columns());
+  difference_.resize(a.plan.trailing.size, a.columns());
   schur_ = std::make_unique<SchurUpdate>(a);
   work_ = make_work(a.plan.trailing);
   nodes_ = make_node_work(a.plan, a.columns());
@@ -152,7 +153,6 @@ void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) {
   }
   multiply_nodes(a_.plan, lambda_, Side::plain, solution, nodes_);
   if (std::find(is_large_.begin() + 1, is_large_.end(), 0) == is_large_.end()) return;
-  difference_.resize(solution.rows(), solution.cols());
   schur_times(solution, difference_);
   row = 0;
   for (const Code group : a_.plan.group_of_rank) {

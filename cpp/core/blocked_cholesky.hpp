@@ -5,7 +5,8 @@
 //
 // Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1
 // Lam_1'Z_1': lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
-// Memory is allocated at construction; update() reuses it (Eigen's packing buffers for products of large tiles aside).
+// Memory is allocated at construction; update() reuses it (Eigen's packing buffers aside, for products and solves that
+// exceed 128 KB).
 #pragma once
 
 #include <memory>

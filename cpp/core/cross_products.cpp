@@ -35,26 +35,35 @@ void residual_chunk(const CrossProducts& a, const ModelData& data, const Residua
   }
 }
 
-// c = Q'Wy / n, with Q'WQ = n I up to rounding; any c near it will do, r is formed with the same one.
-Vector least_squares(const AffineMap& map, const double* weights, const double* y, Index n, ThreadPool& pool) {
+// c += Q'W (y - Qc) / n, with Q'WQ = n I up to rounding.
+void improve_least_squares(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   constexpr Index slab = chunk_rows * 32;
-  const Index slabs = (n + slab - 1) / slab;
-  const Index p = map.size();
-  Matrix sums = Matrix::Zero(p, slabs);
+  const Index slabs = (a.n + slab - 1) / slab;
+  const Residual map = residual_map(a, data.y[0]);
+  Matrix sums = Matrix::Zero(a.p, slabs);
   pool.run(slabs, [&](Index t) {
-    const Index end = std::min(n, (t + 1) * slab);
-    Matrix q(std::min(chunk_rows, n), p);
+    const Index end = std::min(a.n, (t + 1) * slab);
+    Matrix q(std::min(chunk_rows, a.n), a.p);
+    Vector r(q.rows());
     for (Index row = t * slab; row < end; row += chunk_rows) {
       const Index rows = std::min(chunk_rows, end - row);
-      map.apply(row, q.topRows(rows));
-      Vector wy = Eigen::Map<const Vector>(y + row, rows);
-      if (weights != nullptr) wy.array() *= Eigen::Map<const Vector>(weights + row, rows).array();
-      sums.col(t).noalias() += q.topRows(rows).transpose() * wy;
+      a.fixed.apply(row, q.topRows(rows));
+      residual_chunk(a, data, map, row, r.head(rows));
+      if (data.weights != nullptr) r.head(rows).array() *= Eigen::Map<const Vector>(data.weights + row, rows).array();
+      sums.col(t).noalias() += q.topRows(rows).transpose() * r.head(rows);
     }
   });
-  Vector total = Vector::Zero(p);
-  for (Index t = 0; t < slabs; ++t) total += sums.col(t);
-  return total / static_cast<double>(n);
+  for (Index t = 0; t < slabs; ++t) a.ols += sums.col(t) / static_cast<double>(a.n);
+}
+
+// Any c near the least squares solution will do, r is formed with the same one; where the mean of y dwarfs its spread,
+// the rounding of Q'WQ leaves a c that is not near, and a second step mends it.
+void least_squares(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
+  constexpr double dwarfed = 1e5;
+  a.y_spread = column_moments({Column{data.y}}, data.weights, data.n, pool).centred(0, 0);
+  a.ols.setZero(a.p);
+  improve_least_squares(a, data, pool);
+  if (data.y[0] * data.y[0] * static_cast<double>(a.n) > dwarfed * a.y_spread) improve_least_squares(a, data, pool);
 }
 
 struct RowBuffers {
@@ -174,7 +183,7 @@ void accumulate(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
       const Index first = chunk * chunk_rows;
       const Index rows = std::min(chunk_rows, data.n - first);
       fill_rows(a, data, map, first, rows, buffers);
-      slab.corner.selfadjointView<Eigen::Lower>().rankUpdate(buffers.qr.topRows(rows).transpose());
+      add_products(buffers.qr.topRows(rows), slab.corner);
       for (std::size_t g = 0; g < slab.sums.size(); ++g) scatter_rows(a, data, g, first, rows, buffers, slab.sums[g]);
     }
   });
@@ -193,10 +202,6 @@ void accumulate(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   to_lanes(total.sums[0], lead.levels, total.sums[0].triangle, lead.effects * a.columns(), a.xy);
   a.trailing_xy.resize(a.plan.trailing_size(), a.columns());
   for (std::size_t g = 1; g < total.sums.size(); ++g) add_trailing_group(a, g, total.sums[g]);
-}
-
-double spread_of(const ModelData& data, ThreadPool& pool) {
-  return column_moments({Column{data.y}}, data.weights, data.n, pool).centred(0, 0);
 }
 
 // z~ of one row for all terms of a group.
@@ -319,8 +324,7 @@ CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   for (const RandomTerm& term : data.terms)
     a.random.push_back(whiten_random(term.z, data.weights, data.n, select_moments(moments, distinct, term.z), pool));
   a.plan = plan_elimination(data);
-  a.y_spread = spread_of(data, pool);
-  a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
+  least_squares(a, data, pool);
   accumulate(a, data, pool);
   if (a.plan.has_trailing()) {
     couple_leading(a, data, pool);
@@ -332,8 +336,7 @@ CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
 }
 
 void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
-  a.y_spread = spread_of(data, pool);
-  a.ols = least_squares(a.fixed, data.weights, data.y, data.n, pool);
+  least_squares(a, data, pool);
   const Residual map = residual_map(a, data.y[0]);
   RowBuffers buffers = make_buffers(a);
   const Index y_column = a.p;

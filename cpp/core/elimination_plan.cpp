@@ -109,6 +109,20 @@ NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading,
   return graph;
 }
 
+// Within each group the nodes that most leading levels meet come first: updates of a dense block stay in its corner.
+std::vector<Code> by_frequency(const EliminationPlan& plan, const Neighbours& leading) {
+  std::vector<Index> met(static_cast<std::size_t>(plan.node_base.back()), 0);
+  for (const Code node : leading.node) ++met[static_cast<std::size_t>(node)];
+  std::vector<Code> order(met.size()), rank(met.size());
+  std::iota(order.begin(), order.end(), 0);
+  for (std::size_t u = 1; u < plan.groups.size(); ++u)
+    std::stable_sort(order.begin() + plan.node_base[u], order.begin() + plan.node_base[u + 1], [&](Code a, Code b) {
+      return met[static_cast<std::size_t>(a)] > met[static_cast<std::size_t>(b)];
+    });
+  for (std::size_t k = 0; k < order.size(); ++k) rank[static_cast<std::size_t>(order[k])] = static_cast<Code>(k);
+  return rank;
+}
+
 SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& leading,
                                const std::vector<std::vector<Code>>& classes) {
   std::vector<Index> sizes;
@@ -124,10 +138,10 @@ SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& le
   }
   const bool is_small = q <= static_cast<double>(small_trailing);
   const bool cliques_fill_it = 2 * pairs >= nodes * nodes && q < 3e4;
-  if (is_small || cliques_fill_it) return dense_layout(sizes);
+  if (is_small || cliques_fill_it) return dense_layout(sizes, by_frequency(plan, leading));
   SupernodalLayout sparse = sparse_layout(trailing_graph(plan, leading, classes), sizes);
   const bool dense_is_cheaper = q * q * q / 3 < dense_gain * sparse.flops && q < 3e4;
-  return dense_is_cheaper ? dense_layout(sizes) : sparse;
+  return dense_is_cheaper ? dense_layout(sizes, by_frequency(plan, leading)) : sparse;
 }
 
 void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {

@@ -55,8 +55,9 @@ struct LeadingInputs {
   const double* explained =
       nullptr;  // a times the trailing solution, s * columns entries; none without a trailing block
   const double* trailing = nullptr;  // G, triangle_size(s) entries; none without a trailing block
-  const Matrix* root = nullptr;      // R_X (p, p), upper: X'V^-1X = R_X'R_X; none for ML
+  const Matrix* root = nullptr;      // R_X (p, p), upper: X'V^-1X = R_X'R_X; none where F_X is not needed
   const Vector* contrast = nullptr;  // (columns): -beta, 1
+  bool projected = true;             // C of P (REML) rather than of V^-1 (ML)
   bool information = false;          // also the products that the average information of a single factor needs
 };
 

@@ -264,7 +264,8 @@ void differentiate_leading(const LeadingShape& shape, const LeadingInputs& in, L
   unpack(sums.packed, s, sums.fixed);
   total(&LeadingTask::outer, triangle, 1, sums.packed);
   unpack(sums.packed, s, sums.outer);
-  sums.c_lambda.noalias() -= sums.fixed * lambda;
+  if (!in.projected) return;
+  sums.c_lambda.noalias() -= sums.fixed.lazyProduct(lambda);
   sums.c -= sums.fixed;
 }
 

@@ -1,8 +1,10 @@
 #include "core/moment_start.hpp"
 
+#include <Eigen/Eigenvalues>
 #include <Eigen/QR>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/blocked_cholesky.hpp"
 
@@ -10,6 +12,7 @@ namespace henderson {
 
 namespace {
 
+constexpr Index most_levels = 20000;  // that correlations are started from
 constexpr double floor_share = 0.05;  // lam^2 times the mean of A_j where the moments say zero
 
 // The effects of all groups side by side, with what each level contributes.
@@ -69,6 +72,7 @@ void add_pair(Moment& m, Index a, Index b, double own_a, double own_b, double va
 struct TrailingView {
   std::vector<Index> effect;  // stacked effect number of a trailing scalar, counted over all groups
   std::vector<Index> node;    // first scalar of its node
+  std::vector<Matrix> block;  // A_jj of each node, by rank
   Vector diagonal;
 };
 
@@ -82,67 +86,70 @@ TrailingView view_trailing(const CrossProducts& a, const std::vector<Index>& sta
       view.node.push_back(first);
     }
   }
-  for (const TrailingEntry& entry : a.entries)
+  std::vector<Index> rank;  // of the node of a scalar
+  for (std::size_t k = 0; k < a.plan.group_of_rank.size(); ++k) {
+    const Index s = a.plan.groups[static_cast<std::size_t>(a.plan.group_of_rank[k])].effects;
+    view.block.emplace_back(Matrix::Zero(s, s));
+    rank.insert(rank.end(), static_cast<std::size_t>(s), static_cast<Index>(k));
+  }
+  for (const TrailingEntry& entry : a.entries) {
+    const Index first = view.node[static_cast<std::size_t>(entry.row)];
+    if (first != view.node[static_cast<std::size_t>(entry.col)]) continue;
+    Matrix& block = view.block[static_cast<std::size_t>(rank[static_cast<std::size_t>(entry.row)])];
+    block(entry.row - first, entry.col - first) = block(entry.col - first, entry.row - first) = entry.value;
     if (entry.row == entry.col) view.diagonal[entry.row] = entry.value;
+  }
   return view;
 }
 
-void add_trailing(const CrossProducts& a, const std::vector<Index>& start, const TrailingView& view, Moment& m) {
-  const Index p = a.p;
-  std::vector<Matrix> blocks;
-  Index row = 0;
-  std::vector<Index> slot;
-  for (const Code group : a.plan.group_of_rank) {
-    const Index s = a.plan.groups[static_cast<std::size_t>(group)].effects;
-    slot.insert(slot.end(), static_cast<std::size_t>(s), static_cast<Index>(blocks.size()));
-    blocks.emplace_back(Matrix::Zero(s, s));
-    row += s;
-  }
-  for (const TrailingEntry& entry : a.entries) {
-    const Index i = entry.row, j = entry.col;
-    if (view.node[static_cast<std::size_t>(i)] == view.node[static_cast<std::size_t>(j)]) {
-      Matrix& block = blocks[static_cast<std::size_t>(slot[static_cast<std::size_t>(i)])];
-      const Index first = view.node[static_cast<std::size_t>(i)];
-      block(i - first, j - first) = block(j - first, i - first) = entry.value;
-      continue;
+// Calls visit(A_jj, [F | z'r]') for levels of a group, up to a number that is plenty for a start.
+template <class Visit>
+void for_each_level(const CrossProducts& a, const TrailingView& view, std::size_t g, Index most, Visit&& visit) {
+  const Index s = a.plan.groups[g].effects;
+  if (g == 0) {
+    Vector packed(triangle_size(s)), right(s * a.columns());
+    Matrix block(s, s);
+    for (Index position = 0; position < std::min(most, a.leading().levels); ++position) {
+      load_level(a.gram.data(), position, packed);
+      load_level(a.xy.data(), position, right);
+      for (Index j = 0; j < s; ++j)
+        for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
+      visit(block, Eigen::Map<const Matrix>(right.data(), a.columns(), s));
     }
-    add_pair(m, view.effect[static_cast<std::size_t>(i)], view.effect[static_cast<std::size_t>(j)], view.diagonal[i],
-             view.diagonal[j], entry.value, a.trailing_xy.row(i).head(p).dot(a.trailing_xy.row(j).head(p)));
+    return;
   }
-  row = 0;
-  for (std::size_t k = 0; k < blocks.size(); ++k) {
-    const auto group = static_cast<std::size_t>(a.plan.group_of_rank[k]);
-    add_level(m, start[group], blocks[k], a.trailing_xy.middleRows(row, blocks[k].rows()).transpose());
-    row += blocks[k].rows();
+  Index row = 0;
+  Index seen = 0;
+  for (std::size_t k = 0; k < view.block.size(); ++k) {
+    const Matrix& block = view.block[k];
+    if (static_cast<std::size_t>(a.plan.group_of_rank[k]) == g && seen++ < most)
+      visit(block, a.trailing_xy.middleRows(row, block.rows()).transpose());
+    row += block.rows();
   }
 }
 
-void add_leading(const CrossProducts& a, const TrailingView& view, Moment& m) {
+void add_pairs(const CrossProducts& a, const TrailingView& view, Moment& m) {
   const Index s = a.leading().effects;
   const Index p = a.p;
-  Vector packed(triangle_size(s)), right(s * a.columns());
-  Matrix block(s, s);
-  const auto level = [&](Index position) {
-    load_level(a.gram.data(), position, packed);
-    load_level(a.xy.data(), position, right);
-    for (Index j = 0; j < s; ++j)
-      for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
-    return Eigen::Map<const Matrix>(right.data(), a.columns(), s);
-  };
-  for (Index position = 0; position < a.leading().levels; ++position) {
-    const auto own = level(position);
-    add_level(m, 0, block, own);
+  for (const TrailingEntry& entry : a.entries) {
+    const Index i = entry.row, j = entry.col;
+    if (view.node[static_cast<std::size_t>(i)] == view.node[static_cast<std::size_t>(j)]) continue;
+    add_pair(m, view.effect[static_cast<std::size_t>(i)], view.effect[static_cast<std::size_t>(j)], view.diagonal[i],
+             view.diagonal[j], entry.value, a.trailing_xy.row(i).head(p).dot(a.trailing_xy.row(j).head(p)));
   }
+  Vector packed(triangle_size(s)), right(s * a.columns());
+  const Eigen::Map<const Matrix> f(right.data(), a.columns(), s);
   for (const Pattern& pattern : a.plan.patterns)
     for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
-      const auto f = level(position);
+      load_level(a.gram.data(), position, packed);
+      load_level(a.xy.data(), position, right);
       const double* value =
           a.coupling.data() + pattern.values_begin + (position - pattern.first) * s * pattern.rows_count;
       for (Index e = 0; e < s; ++e)
         for (Index i = 0; i < pattern.rows_count; ++i, ++value) {
           const Index row = a.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)];
-          add_pair(m, e, view.effect[static_cast<std::size_t>(row)], block(e, e), view.diagonal[row], *value,
-                   f.col(e).head(p).dot(a.trailing_xy.row(row).head(p)));
+          add_pair(m, e, view.effect[static_cast<std::size_t>(row)], packed[triangle_index(e, e, s)],
+                   view.diagonal[row], *value, f.col(e).head(p).dot(a.trailing_xy.row(row).head(p)));
         }
     }
 }
@@ -180,6 +187,43 @@ Vector solve_moments(const CrossProducts& a, const Moment& m) {
   }
 }
 
+// Covariances of the effects of one group, given their variances: the same moments of products of two effects, other
+// groups aside. Correlations are kept below 0.9.
+Matrix correlated(const CrossProducts& a, const TrailingView& view, std::size_t g, const Vector& psi, double sigma2) {
+  const Index s = psi.size();
+  const Index p = a.p;
+  const double share = 1 / static_cast<double>(a.n);
+  Matrix form = Matrix::Zero(s, s), weight = Matrix::Zero(s, s);
+  for_each_level(a, view, g, most_levels, [&](const Matrix& block, const auto& right) {
+    for (Index j = 0; j < s; ++j)
+      for (Index i = j + 1; i < s; ++i) {
+        const double scale = std::sqrt(block(i, i) * block(j, j));
+        if (!(scale > 0)) continue;
+        double expected = block(i, j);
+        for (Index c = 0; c < p; ++c) expected -= share * right(c, i) * right(c, j);
+        for (Index c = 0; c < s; ++c) expected += psi[c] * block(i, c) * block(c, j);
+        form(i, j) += (right(p, i) * right(p, j) / sigma2 - expected) / scale;
+        weight(i, j) += (block(i, i) * block(j, j) + block(i, j) * block(i, j)) / scale;
+      }
+  });
+  Matrix out = psi.asDiagonal();
+  for (Index j = 0; j < s; ++j)
+    for (Index i = j + 1; i < s; ++i) {
+      const double bound = 0.9 * std::sqrt(psi[i] * psi[j]);
+      const double value = weight(i, j) > 0 ? form(i, j) / weight(i, j) : 0.0;
+      out(i, j) = out(j, i) = std::isfinite(value) ? std::clamp(value, -bound, bound) : 0.0;
+    }
+  return out;
+}
+
+// A square root of a symmetric matrix, negative eigenvalues at a tenth of the smallest variance.
+Matrix root_of(const Matrix& psi) {
+  if (psi.rows() == 1) return psi.cwiseSqrt();
+  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(psi);
+  const double least = 0.1 * psi.diagonal().minCoeff();
+  return eigen.eigenvectors() * eigen.eigenvalues().cwiseMax(least).cwiseSqrt().asDiagonal();
+}
+
 }  // namespace
 
 RelativeFactor moment_start(const CrossProducts& a) {
@@ -198,27 +242,30 @@ RelativeFactor moment_start(const CrossProducts& a) {
            Vector::Zero(size),
            1 / static_cast<double>(a.n)};
   TrailingView view;
-  if (a.plan.has_trailing()) {
-    view = view_trailing(a, start);
-    add_trailing(a, start, view, m);
-  }
-  add_leading(a, view, m);
+  if (a.plan.has_trailing()) view = view_trailing(a, start);
+  for (std::size_t g = 0; g < a.plan.groups.size(); ++g)
+    for_each_level(a, view, g, std::numeric_limits<Index>::max(),
+                   [&](const Matrix& block, const auto& right) { add_level(m, start[g], block, right); });
+  if (a.plan.has_trailing()) add_pairs(a, view, m);
   const Vector solution = solve_moments(a, m);
   const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / static_cast<double>(a.n);
-
+  Vector ratio = solution.head(size) / sigma2;
+  for (Index e = 0; e < size; ++e) {
+    if (m.levels[e] == 0)
+      ratio[e] = 0;  // a column without effect: no variance
+    else
+      ratio[e] = std::max(std::isfinite(ratio[e]) ? ratio[e] : 1.0, floor_share * m.levels[e] / m.size[e]);
+  }
   RelativeFactor out;
   for (const AffineMap& term : a.random) out.lambda.emplace_back(Matrix::Zero(term.size(), term.size()));
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
+    const Vector own = ratio.segment(start[g], group.effects);
+    const bool has_pairs = group.effects > static_cast<Index>(group.terms.size());
+    const Matrix psi = has_pairs ? correlated(a, view, g, own, sigma2) : Matrix(own.asDiagonal());
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       Matrix& lambda = out.lambda[static_cast<std::size_t>(group.terms[k])];
-      for (Index e = 0; e < lambda.rows(); ++e) {
-        const Index effect = start[g] + group.first[k] + e;
-        if (m.levels[effect] == 0) continue;  // a column without effect: no variance
-        const double mean = m.size[effect] / m.levels[effect];
-        const double ratio = std::isfinite(solution[effect] / sigma2) ? solution[effect] / sigma2 : 1.0;
-        lambda(e, e) = std::sqrt(std::max(ratio, floor_share / mean));
-      }
+      lambda = root_of(psi.block(group.first[k], group.first[k], lambda.rows(), lambda.rows()));
     }
   }
   return out;

@@ -5,8 +5,8 @@
 // diagonal,
 //   T_a = sum_j (z_ja'r)^2 / A_ja,   E T_a = sigma^2 sum_j (z_ja'M z_ja) / A_ja + sum_b psi_b sum_jm (z_ja'M z_mb)^2 /
 //   A_ja r'r,                             E r'r = sigma^2 (n - p)                    + sum_b psi_b sum_m z_mb'M z_mb
-// a linear system in (psi, sigma^2), exact for balanced designs. Negative solutions start at a small positive value:
-// zero is stationary whatever the data.
+// a linear system in (psi, sigma^2), exact for balanced designs. Products of two effects then give their covariances.
+// Negative solutions start at a small positive value: zero is stationary whatever the data.
 #pragma once
 
 #include "core/cross_products.hpp"

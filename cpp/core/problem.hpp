@@ -34,7 +34,7 @@ class Problem {
   [[nodiscard]] double gradient(const Vector& theta, bool reml, Vector& out);
   // Everything that follows from theta; nothing where the criterion does not exist.
   [[nodiscard]] std::optional<Solution> solve(const Vector& theta, bool reml);
-  // Per term (levels, s * s), column-major blocks: Var(b_j | y) given beta and theta.
+  // Per term (s * s, levels), one column-major block a column: Var(b_j | y) given beta and theta.
   [[nodiscard]] std::vector<Matrix> conditional_variances(const Vector& theta, bool reml);
 
   // Called between iterations; true stops the fit.

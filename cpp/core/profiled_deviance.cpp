@@ -24,15 +24,15 @@ std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& gro
   return out;
 }
 
-// g := c_lambda lambda^-1, by solving with the columns of a small matrix; lambda is not singular.
-void divide_by(const Matrix& lambda, const Eigen::Ref<const Matrix>& c_lambda, Matrix& g) {
+// g := c_lambda lambda^-1, by column operations on a copy of lambda, which is not singular.
+void divide_by(const Matrix& lambda, const Eigen::Ref<const Matrix>& c_lambda, Matrix& work, Matrix& g) {
   const Index s = lambda.rows();
   g = c_lambda;
   if (s == 1) {
     g(0, 0) /= lambda(0, 0);
     return;
   }
-  Matrix work = lambda;
+  work = lambda;
   for (Index j = 0; j < s; ++j) {  // column operations that reduce lambda to the identity
     Index pivot = j;
     for (Index k = j + 1; k < s; ++k)
@@ -66,6 +66,7 @@ ProfiledDeviance::ProfiledDeviance(const CrossProducts& a, ThreadPool& pool) : a
     c_lambda_.emplace_back(group.effects, group.effects);
   }
   outer_ = fixed_ = c_lambda_;
+  for (const AffineMap& term : a.random) divisor_.emplace_back(term.size(), term.size());
   if (!a.plan.has_trailing()) return;
   const Index s = a.leading().effects;
   const Index lanes = lane_batches(a.leading().levels) * lane_width;
@@ -205,7 +206,8 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
   in.gram = a_.gram.data();
   in.xy = a_.xy.data();
   in.contrast = &contrast_;
-  in.root = reml_ && a_.p > 0 ? &cholesky_.root() : nullptr;
+  in.root = a_.p > 0 && (reml_ || with_information) ? &cholesky_.root() : nullptr;
+  in.projected = reml_;
   in.information = with_information && !has_trailing;
   if (has_trailing) {
     cholesky_.trailing_solution(solution_, residual_);
@@ -231,7 +233,7 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
     for (const Parameter& k : parameters_[g])
       slope_[k.index] = (k.i == k.j ? 1.0 : 2.0) * outer_[g](k.i, k.j) / variance;
   out.information /= variance;
-  out.information.noalias() -= (slope_ / degrees_of_freedom()).lazyProduct(slope_.transpose());
+  out.information.noalias() -= (1 / degrees_of_freedom()) * slope_.lazyProduct(slope_.transpose());
 }
 
 // From sums over the levels of groups to the blocks of terms.
@@ -249,11 +251,11 @@ void ProfiledDeviance::assemble(const RelativeFactor& factor, Derivatives& out) 
       const auto score = outer_[g].block(at, at, s, s);
       const auto curved = c_lambda_[g].block(at, at, s, s);
       out.gradient[t] = 2.0 * curved;
-      out.gradient[t].noalias() -= (2.0 / variance * score).lazyProduct(lambda);
+      out.gradient[t].noalias() -= (2.0 / variance) * score.lazyProduct(lambda);
       if (g == 0)
         out.g[t] = sums_.c.block(at, at, s, s);
       else
-        divide_by(lambda, curved, out.g[t]);
+        divide_by(lambda, curved, divisor_[t], out.g[t]);
       out.g[t] -= score / variance;
       for (Index j = 0; j < s; ++j)
         for (Index i = j + 1; i < s; ++i) out.g[t](i, j) = out.g[t](j, i) = 0.5 * (out.g[t](i, j) + out.g[t](j, i));

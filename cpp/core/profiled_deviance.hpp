@@ -73,6 +73,7 @@ class ProfiledDeviance {
   LeadingSums sums_;
   Vector contrast_, slope_;
   std::vector<Matrix> c_lambda_, outer_, fixed_;  // per group
+  std::vector<Matrix> divisor_;                   // per term, workspace
   Matrix fixed_directions_;                       // (p, K)
 
   // The trailing block's part; empty without one.

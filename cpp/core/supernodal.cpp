@@ -52,6 +52,37 @@ Eigen::Map<const Matrix> panel_of(const Supernode& node, const double* values) {
   return {values + node.values_begin, node.stride(), node.cols};
 }
 
+// x := l^-1 x and l^-T x by tiles: Eigen's own solve of a large triangle packs it whole, in memory it allocates each
+// time.
+constexpr Index solve_width = 64;
+constexpr Index solve_height = 128;
+
+void solve_triangle(const ConstBlock& l, Block x) {
+  const Index n = l.rows();
+  for (Index j = 0; j < n; j += solve_width) {
+    const Index width = std::min(solve_width, n - j);
+    auto own = x.middleRows(j, width);
+    l.block(j, j, width, width).triangularView<Eigen::Lower>().solveInPlace(own);
+    for (Index i = j + width; i < n; i += solve_height) {
+      const Index height = std::min(solve_height, n - i);
+      x.middleRows(i, height).noalias() -= l.block(i, j, height, width) * own;
+    }
+  }
+}
+
+void solve_transposed_triangle(const ConstBlock& l, Block x) {
+  const Index n = l.rows();
+  for (Index j = (n - 1) / solve_width * solve_width; j >= 0; j -= solve_width) {
+    const Index width = std::min(solve_width, n - j);
+    auto own = x.middleRows(j, width);
+    for (Index i = j + width; i < n; i += solve_height) {
+      const Index height = std::min(solve_height, n - i);
+      own.noalias() -= l.block(i, j, height, width).transpose() * x.middleRows(i, height);
+    }
+    l.block(j, j, width, width).triangularView<Eigen::Lower>().transpose().solveInPlace(own);
+  }
+}
+
 }  // namespace
 
 Index entry_place(const SupernodalLayout& layout, Index row, Index col) {
@@ -129,7 +160,7 @@ void solve_lower(const SupernodalLayout& layout, const double* values, Eigen::Re
   for (const Supernode& node : layout.supernodes) {
     const auto panel = panel_of(node, values);
     auto own = x.middleRows(node.first, node.cols);
-    panel.topRows(node.cols).triangularView<Eigen::Lower>().solveInPlace(own);
+    solve_triangle(panel.topRows(node.cols), own);
     const auto rows = rows_of(layout, node);
     for (Index c = 0; c < x.cols(); ++c)
       for (Index k = 0; k < node.cols; ++k) {
@@ -152,7 +183,7 @@ void solve_upper(const SupernodalLayout& layout, const double* values, Eigen::Re
         for (std::size_t i = 0; i < rows.size(); ++i) sum += down[i] * x(rows[i], c);
         own(k, c) -= sum;
       }
-    panel.topRows(node->cols).triangularView<Eigen::Lower>().transpose().solveInPlace(own);
+    solve_transposed_triangle(panel.topRows(node->cols), own);
   }
 }
 

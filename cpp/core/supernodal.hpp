@@ -54,6 +54,7 @@ struct SupernodalLayout {
 };
 
 [[nodiscard]] SupernodalLayout dense_layout(const std::vector<Index>& node_sizes);
+[[nodiscard]] SupernodalLayout dense_layout(const std::vector<Index>& node_sizes, std::vector<Code> rank);
 [[nodiscard]] SupernodalLayout sparse_layout(const NodeGraph& graph, const std::vector<Index>& node_sizes);
 
 // Where the entry (row, col), row >= col, of the matrix lies in the values.

@@ -141,9 +141,14 @@ void set_offsets(SupernodalLayout& layout, const std::vector<Index>& node_sizes)
 }  // namespace
 
 SupernodalLayout dense_layout(const std::vector<Index>& node_sizes) {
+  std::vector<Code> rank(node_sizes.size());
+  std::iota(rank.begin(), rank.end(), 0);
+  return dense_layout(node_sizes, std::move(rank));
+}
+
+SupernodalLayout dense_layout(const std::vector<Index>& node_sizes, std::vector<Code> rank) {
   SupernodalLayout layout;
-  layout.rank.resize(node_sizes.size());
-  std::iota(layout.rank.begin(), layout.rank.end(), 0);
+  layout.rank = std::move(rank);
   set_offsets(layout, node_sizes);
   append_supernode(layout, 0, static_cast<Code>(node_sizes.size()), {});
   return layout;

@@ -34,14 +34,15 @@ class ThreadPool {
       for (Index i = 0; i < count; ++i) task(i);
       return;
     }
-    run_shared(count, {[](void* context, Index i) { (*static_cast<std::remove_reference_t<Task>*>(context))(i); },
-                       const_cast<void*>(static_cast<const void*>(&task))});
+    run_shared(count,
+               {[](const void* context, Index i) { (*static_cast<const std::remove_reference_t<Task>*>(context))(i); },
+                &task});
   }
 
  private:
   struct TaskRef {
-    void (*call)(void*, Index) = nullptr;
-    void* context = nullptr;
+    void (*call)(const void*, Index) = nullptr;
+    const void* context = nullptr;
   };
 
   void run_shared(Index count, TaskRef task);

@@ -35,7 +35,8 @@ bool newton_step(const QuadraticModel& model, double radius, Step& out) {
   return true;
 }
 
-// Minimises a quadratic within the radius (More and Sorensen 1983): by Newton's step, else from the eigendecomposition of H.
+// Minimises a quadratic within the radius (More and Sorensen 1983): by Newton's step, else from the eigendecomposition
+// of H.
 Step minimise_quadratic(const QuadraticModel& model, double radius) {
   Step out;
   if (newton_step(model, radius, out)) return out;

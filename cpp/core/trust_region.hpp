@@ -44,7 +44,7 @@ struct Objective {
   std::vector<double>
       small_variance;  // per term: one over the mean information of a level, the scale below which lam is small
   std::function<double(const RelativeFactor&)> value;
-  std::function<double()> noise;  // rounding error of the last value
+  std::function<double()> noise;                                         // rounding error of the last value
   std::function<void(const RelativeFactor&, Derivatives&)> derivatives;  // at the factor of the last value
   std::function<bool(const Iteration&, int evaluation)> stop;            // called at each accepted point; may be empty
 };

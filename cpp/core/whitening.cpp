@@ -44,12 +44,7 @@ void add_chunk(const std::vector<Column>& columns, const double* weights, const 
     for (Index j = 0; j < c; ++j) sums.first[j] += block.col(j).dot(w);
     for (Index j = 0; j < c; ++j) block.col(j).array() *= w.array().sqrt();
   }
-  if (c <= 8) {
-    for (Index j = 0; j < c; ++j)
-      for (Index i = j; i < c; ++i) sums.second(i, j) += block.col(i).dot(block.col(j));
-  } else {
-    sums.second.selfadjointView<Eigen::Lower>().rankUpdate(block.transpose());
-  }
+  add_products(block, sums.second);
 }
 
 // Upper-triangular factor of centred + weight * mean * mean': a semidefinite Cholesky, then Givens rotations for the
@@ -110,6 +105,15 @@ std::vector<Column> pick(const std::vector<Column>& columns, const std::vector<I
 }
 
 }  // namespace
+
+void add_products(const Eigen::Ref<const Matrix>& rows, Matrix& sums) {
+  if (rows.cols() > 8) {
+    sums.selfadjointView<Eigen::Lower>().rankUpdate(rows.transpose());
+    return;
+  }
+  for (Index j = 0; j < rows.cols(); ++j)
+    for (Index i = j; i < rows.cols(); ++i) sums(i, j) += rows.col(i).dot(rows.col(j));
+}
 
 void AffineMap::apply(Index first, Eigen::Ref<Matrix> out) const {
   const Index rows = out.rows();

@@ -54,6 +54,9 @@ struct Whitened {
 [[nodiscard]] Moments column_moments(const std::vector<Column>& columns, const double* weights, Index n,
                                      ThreadPool& pool, const AffineMap* map = nullptr);
 
+// sums += rows'rows, lower triangle
+void add_products(const Eigen::Ref<const Matrix>& rows, Matrix& sums);
+
 // The part of `all` that belongs to `columns` (found by address among `named`).
 [[nodiscard]] Moments select_moments(const Moments& all, const std::vector<Column>& named,
                                      const std::vector<Column>& columns);

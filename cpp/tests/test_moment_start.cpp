@@ -1,3 +1,4 @@
+#include <Eigen/Eigenvalues>
 #include <cmath>
 
 #include "core/moment_start.hpp"
@@ -72,15 +73,18 @@ TEST(moment_start_is_the_analysis_of_variance_of_balanced_designs) {
       }
 }
 
-TEST(moment_start_is_positive_finite_and_diagonal) {
+TEST(moment_start_is_finite_and_positive_definite) {
   for (const Recipe& recipe : all_recipes()) {
     const Scope scope(recipe.name);
     const Design design = draw(recipe);
     const RelativeFactor start = start_of(design);
     CHECK(start.lambda.size() == design.z.size());
     for (const Matrix& lambda : start.lambda) {
-      CHECK(lambda.allFinite() && lambda.diagonal().minCoeff() > 0);
-      CHECK(Matrix(lambda.diagonal().asDiagonal()) == lambda);
+      CHECK(lambda.allFinite());
+      const Matrix psi = lambda * lambda.transpose();
+      CHECK(Eigen::SelfAdjointEigenSolver<Matrix>(psi).eigenvalues()[0] > 0);
+      for (Index j = 0; j < psi.cols(); ++j)  // correlations away from one
+        for (Index i = j + 1; i < psi.rows(); ++i) CHECK(std::abs(psi(i, j)) < 0.95 * std::sqrt(psi(i, i) * psi(j, j)));
     }
   }
 }
@@ -93,8 +97,24 @@ TEST(moment_start_does_not_depend_on_the_units_of_the_response) {
     const RelativeFactor before = start_of(design);
     design.y = 1e4 * design.y + Vector::Constant(design.rows(), 1e6);
     const RelativeFactor after = start_of(design);
-    for (std::size_t t = 0; t < before.lambda.size(); ++t) CHECK_CLOSE(after.lambda[t], before.lambda[t], 1e-5);
+    for (std::size_t t = 0; t < before.lambda.size(); ++t)
+      CHECK_CLOSE(Matrix(after.lambda[t] * after.lambda[t].transpose()),
+                  Matrix(before.lambda[t] * before.lambda[t].transpose()), 1e-5);
   }
+}
+
+// A slope that follows the intercept: Psi of rank one, correlation one.
+TEST(moment_start_sees_correlations) {
+  Draws draws(12);
+  Design design = draw({"one factor, s = 2", 4000, {200}, {{0, 2}}, 1, false, Layout::crossed});
+  Vector level(200);
+  for (double& each : level) each = 2 * draws.normal();
+  const Matrix z = design.effects()[0];
+  for (Index i = 0; i < design.rows(); ++i)
+    design.y[i] = draws.normal() + level[design.codes[0][static_cast<std::size_t>(i)]] * z.row(i).sum();
+  const Matrix lambda = start_of(design).lambda[0];
+  const Matrix psi = lambda * lambda.transpose();
+  CHECK(std::abs(psi(1, 0)) > 0.5 * std::sqrt(psi(0, 0) * psi(1, 1)));
 }
 
 TEST(moment_start_does_not_start_at_zero_where_there_is_no_variance) {

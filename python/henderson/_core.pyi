@@ -16,6 +16,9 @@ SIMD: Literal["v1", "v3", "v4"]
 class NonFinite(ValueError):
     """A NaN or an infinity in the input: args are (kind, index, row), kind one of "y", "x", "z", "weights"."""
 
+class OutOfScale(ValueError):
+    """A column whose largest absolute value has no square in double precision: args as of `NonFinite`, row its row."""
+
 class Solution:
     """Everything that follows from one value of theta, in the original coordinates of X and Z."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from henderson import errors_fit
+from henderson import errors, errors_fit
 from henderson.compiled import Vector
+from henderson.conversion import as_float, explain, explain_response, first_unusable, minus
+from henderson.errors import DataError
 
 Columns = list[Vector | None]
 
@@ -27,7 +30,8 @@ class RandomTerm:
         Columns with an effect per level, shape (n,) or (n, s). None: a random intercept. A random intercept and slope
         is ``np.column_stack([np.ones(n), x])``.
     levels
-        Number of levels. None: one more than the largest code.
+        Number of levels, at most 10 n + 1 000 000 (n the number of rows): each takes memory, even without rows. None:
+        one more than the largest code.
 
     Raises
     ------
@@ -41,19 +45,22 @@ class RandomTerm:
     RandomTerm(n=12, levels=3, effects=1)
     """
 
-    __slots__ = ("codes", "columns", "levels")
+    __slots__ = ("codes", "columns", "is_too_fine", "levels", "only_level")
 
     def __init__(self, codes: ArrayLike, Z: ArrayLike | None = None, levels: int | None = None) -> None:
-        given = np.asarray(codes)
-        if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0:
-            raise errors_fit.codes_not_integers(given.dtype, given.shape)
+        given = _integers(codes)
+        n = len(given)
         lowest, highest = int(given.min()), int(given.max())
-        count = highest + 1 if levels is None else int(levels)
-        if lowest < 0 or highest >= count or count > np.iinfo(np.int32).max:
+        count = highest + 1 if levels is None else _count(levels)
+        if lowest < 0 or highest >= count:
             raise errors_fit.codes_out_of_range(lowest, highest, count)
+        if count > min(10 * n + 1_000_000, np.iinfo(np.int32).max):
+            raise errors_fit.levels_too_many(lowest, highest, count, n)
         self.codes: NDArray[np.int32] = np.ascontiguousarray(given, dtype=np.int32)
-        self.columns: Columns = [None] if Z is None else _columns("Z", Z, len(given))
+        self.columns: Columns = [None] if Z is None else _columns("Z", Z, n)
         self.levels = count
+        self.only_level = lowest if lowest == highest else None
+        self.is_too_fine = highest + 1 >= n > 1 and int(np.bincount(self.codes).max()) == 1
         if not self.columns:
             raise errors_fit.no_columns("Z")
 
@@ -72,35 +79,66 @@ class Inputs:
     offset: Vector | None
 
     def response(self, y: ArrayLike) -> Vector:
-        """Copy y (the caller may reuse its buffer for the next response) and subtract the offset."""
-        try:
-            response = np.array(y, dtype=np.float64)
-        except (TypeError, ValueError) as problem:
-            raise errors_fit.not_numeric("y", problem) from None
-        if response.shape != (self.n,):
-            raise errors_fit.wrong_shape("y", response.shape, f"({self.n},)")
-        return response if self.offset is None else response - self.offset
+        """Copy y, once (the caller may reuse its buffer for the next response), and subtract the offset."""
+        given = as_float("y", y)
+        if given.shape != (self.n,):
+            raise errors_fit.wrong_shape("y", given.shape, f"({self.n},)")
+        if self.offset is not None:
+            return np.ascontiguousarray(minus(given, self.offset))
+        return given.copy() if given is y else np.array(given, order="C")
+
+    def explain(self, problem: ValueError, y: ArrayLike) -> DataError:
+        """Name the argument and the value that the core refused; y has the offset not subtracted, shape (n, ...)."""
+        kind, index, _ = problem.args
+        if kind == "x":
+            return explain(problem, f"column {index} of X", _given(self.x[index]), None, self.weights)
+        if kind == "z":
+            columns = self.terms[index].columns
+            k = first_unusable(columns, self.weights)
+            part = f"column {k} of " if len(columns) > 1 else ""
+            return explain(problem, f"{part}Z of terms[{index}]", _given(columns[k]), None, self.weights)
+        if kind == "weights":
+            return explain(problem, kind, _given(self.weights))
+        response = as_float("y", y)
+        name = "y"
+        if response.ndim == 2:
+            name, response = f"column {index} of Y", response[:, index]
+        return explain_response(problem, name, response, self.offset, None, self.weights)
 
 
-def gather(
-    X: ArrayLike | None, terms: Sequence[RandomTerm], weights: ArrayLike | None, offset: ArrayLike | None
-) -> Inputs:
+def gather(X: ArrayLike | None, terms: Any, weights: ArrayLike | None, offset: ArrayLike | None) -> Inputs:
     """Check shapes and convert to what the core takes."""
-    if isinstance(terms, RandomTerm) or not terms:
-        raise errors_fit.no_terms()
-    n = -1
-    for i, term in enumerate(terms):
-        if not isinstance(term, RandomTerm):
-            raise errors_fit.not_a_random_term(i, term)
-        if i == 0:
-            n = len(term.codes)
-        elif len(term.codes) != n:
-            raise errors_fit.wrong_shape(f"codes of terms[{i}]", term.codes.shape, f"({n},)")
+    given = _as_terms(terms)
+    n = len(given[0].codes)
     x = [] if X is None else _columns("X", X, n)
     w = None if weights is None else _vector("weights", weights, n)
     if w is not None and not w.min() > 0:
         raise errors_fit.weights_not_positive(int(np.argmin(w)), float(w.min()))
-    return Inputs(n, x, tuple(terms), w, None if offset is None else _vector("offset", offset, n))
+    shift = None if offset is None else _vector("offset", offset, n)
+    if shift is not None and not np.isfinite(shift).all():
+        row = int(np.argmin(np.isfinite(shift)))
+        raise errors_fit.not_finite("offset", row, float(shift[row]))
+    return Inputs(n, x, given, w, shift)
+
+
+def _as_terms(terms: Any) -> tuple[RandomTerm, ...]:
+    """One term or any iterable of terms, that fit together and whose variances can be estimated."""
+    if isinstance(terms, RandomTerm):
+        terms = (terms,)
+    given = tuple(terms) if isinstance(terms, Iterable) else ()
+    if not given:
+        raise errors_fit.no_terms()
+    for i, term in enumerate(given):
+        if not isinstance(term, RandomTerm):
+            raise errors_fit.not_a_random_term(i, term)
+        n = len(given[0].codes)
+        if len(term.codes) != n:
+            raise errors_fit.wrong_shape(f"codes of terms[{i}]", term.codes.shape, f"({n},)")
+        if term.only_level is not None:
+            raise errors.grouping_one_level(f"terms[{i}]", term.only_level)
+        if term.is_too_fine:
+            raise errors.grouping_too_fine(f"terms[{i}]", n, n)
+    return given
 
 
 def share_factors(
@@ -122,12 +160,27 @@ def share_factors(
     return codes, levels, layout
 
 
-def as_float(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Convert to float64, without a copy where none is needed."""
+def _integers(codes: ArrayLike) -> NDArray[Any]:
+    if isinstance(codes, np.ma.MaskedArray):
+        as_float("codes", codes)  # an error where some are masked
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise errors_fit.not_numeric(name, problem) from None
+        given = np.asarray(codes)
+    except ValueError as problem:
+        raise errors_fit.not_numeric("codes", problem) from None
+    if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0:
+        raise errors_fit.codes_not_integers(given.dtype, given.shape)
+    return given
+
+
+def _count(levels: object) -> int:
+    if not isinstance(levels, int | np.integer) or isinstance(levels, bool):
+        raise errors.argument_type("levels", levels, "an integer, or None for one more than the largest code")
+    return int(levels)
+
+
+def _given(column: Vector | None) -> Vector:
+    assert column is not None  # the core cannot have refused what is not there
+    return column
 
 
 def _vector(name: str, values: ArrayLike, n: int) -> Vector:

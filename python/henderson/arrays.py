@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from henderson import _core, errors_fit
-from henderson.array_inputs import Inputs, RandomTerm, as_float, gather, share_factors
-from henderson.compiled import Callback, CompiledProblem, Matrix, Solution, Vector
+from henderson.array_inputs import Inputs, RandomTerm, gather, share_factors
+from henderson.blocks import Blocks, describe
+from henderson.compiled import CONVERGED_CODE, Callback, CompiledProblem, Matrix, Solution, Vector
+from henderson.conversion import UNUSABLE, as_float, minus
 from henderson.optimum import CONVERGED, Optimum
-from henderson.options import checked_theta
+from henderson.options import check_options, checked_start
 from henderson.theta import covariances
 
 
@@ -69,9 +71,24 @@ class ArrayFit:
         self._problem = problem
         self._found: _core.Optimum | None = found
         self.is_reml = reml
-        self.theta: Vector = found.theta
-        self.criterion: float = found.criterion
-        self.converged: bool = found.status == CONVERGED
+        self._theta: Vector | None = None
+
+    @property
+    def theta(self) -> Vector:
+        """Relative covariance parameters, term after term: lower triangles by columns."""
+        if self._theta is None:
+            self._theta = self.optimum.theta if self._found is None else self._found.theta
+        return self._theta
+
+    @property
+    def criterion(self) -> float:
+        """What was minimised: the REML criterion, or the deviance for a maximum-likelihood fit."""
+        return self.optimum.criterion if self._found is None else self._found.criterion
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimiser met its tolerance."""
+        return (self.optimum if self._found is None else self._found).status == CONVERGED
 
     @cached_property
     def optimum(self) -> Optimum:
@@ -140,6 +157,14 @@ class ArrayFit:
         sizes = [len(term.columns) for term in self._inputs.terms]
         return tuple(self.sigma**2 * relative for relative in covariances(self.theta, sizes))
 
+    @cached_property
+    def blocks(self) -> Blocks:
+        """How the Cholesky factor is stored and what one evaluation of the criterion costs; print it."""
+        names: dict[int, str] = {}
+        for i, (factor, _) in enumerate(share_factors(self._inputs.terms)[2]):
+            names[factor] = f"{names[factor]}, terms[{i}]" if factor in names else f"terms[{i}]"
+        return describe(self._problem.block_description, [names[factor] for factor in range(len(names))])
+
     @property
     def nobs(self) -> int:
         """Number of rows."""
@@ -181,12 +206,15 @@ class ArrayFit:
         start, tolerance, max_evaluations, callback
             As in `fit_arrays`.
         """
-        response = self._inputs.response(y)
+        check_options(max_evaluations, tolerance, callback)
+        problem, inputs, reml = self._problem, self._inputs, self.is_reml
+        response = inputs.response(y)
+        theta = None if start is None else checked_start(start, problem)
         try:
-            found = self._problem.fit(response, self.is_reml, self._start(start), tolerance, max_evaluations, callback)
-        except _core.NonFinite as problem:
-            raise errors_fit.non_finite_array(*problem.args) from None
-        return ArrayFit(response, self._inputs, self._problem, found, self.is_reml)
+            found = problem.fit(response, reml, theta, tolerance, max_evaluations, callback)
+        except UNUSABLE as bad:
+            raise inputs.explain(bad, y) from None
+        return ArrayFit(response, inputs, problem, found, reml)
 
     def refit_many(
         self,
@@ -208,30 +236,25 @@ class ArrayFit:
         threads
             Threads to use; 0 chooses.
         """
-        responses = as_float("Y", Y)
+        check_options(max_evaluations, tolerance, None, threads)
+        given = as_float("Y", Y)
         n, offset = self.nobs, self._inputs.offset
-        if responses.ndim != 2 or len(responses) != n:
-            raise errors_fit.wrong_shape("Y", responses.shape, f"({n}, number of responses)")
-        if offset is not None:
-            responses = responses - offset[:, None]
-        options = {"tolerance": tolerance, "max_evaluations": max_evaluations, "threads": threads}
+        if given.ndim != 2 or len(given) != n:
+            raise errors_fit.wrong_shape("Y", given.shape, f"({n}, number of responses)")
+        responses = np.asfortranarray(given if offset is None else minus(given, offset[:, None]))
+        theta = None if start is None else checked_start(start, self._problem)
         try:
-            found = self._problem.fit_responses(
-                np.asfortranarray(responses), self.is_reml, start=self._start(start), **options
-            )
-        except _core.NonFinite as problem:
-            raise errors_fit.non_finite_array(*problem.args) from None
+            found = self._problem.fit_responses(responses, self.is_reml, theta, tolerance, max_evaluations, threads)
+        except UNUSABLE as bad:
+            raise self._inputs.explain(bad, given) from None
         return ResponseFits(
             found["theta"],
             _spread(found["beta"], self.kept, len(self._inputs.x)),
             found["sigma"],
             found["criterion"],
             found["evaluations"],
-            found["status"] == 0,
+            found["status"] == CONVERGED_CODE,
         )
-
-    def _start(self, start: ArrayLike | None) -> Vector | None:
-        return None if start is None else checked_theta("start", start, len(self.theta))
 
     def __repr__(self) -> str:
         name = "REML criterion" if self.is_reml else "deviance"
@@ -247,7 +270,7 @@ def fit_arrays(
     y: ArrayLike,
     X: ArrayLike | None,
     *,
-    terms: Sequence[RandomTerm],
+    terms: RandomTerm | Iterable[RandomTerm],
     reml: bool = True,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
@@ -266,7 +289,7 @@ def fit_arrays(
     X
         Fixed-effects columns, shape (n, p), with a column of ones if an intercept is wanted. None: no fixed effects.
     terms
-        The random terms. Those with the same codes share one grouping factor.
+        The random terms, or the only one. Those with the same codes share one grouping factor.
     reml
         Restricted maximum likelihood; False for maximum likelihood.
     weights
@@ -282,7 +305,7 @@ def fit_arrays(
     callback
         Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit.
     threads
-        Threads to use; 0 chooses by the size of the problem.
+        Threads to use, at most 1024; 0 chooses by the size of the problem.
 
     Returns
     -------
@@ -292,7 +315,9 @@ def fit_arrays(
     Raises
     ------
     DataError
-        When shapes disagree or a value is not finite.
+        When shapes disagree, a value is not finite or a column is out of scale (its largest absolute value above 1e140
+        or below 1e-140), when the codes of a term have a single level, or each of its levels occurs once: its variance
+        cannot be told from the residual variance. More levels, or effects, than rows are otherwise allowed.
 
     Examples
     --------
@@ -306,16 +331,17 @@ def fit_arrays(
     >>> fit.beta.shape, fit.refit(y + 1).converged
     ((2,), True)
     """
+    check_options(max_evaluations, tolerance, callback, threads, reml)
     inputs = gather(X, terms, weights, offset)
     response = inputs.response(y)
-    codes, levels, layout = share_factors(terms)
+    codes, levels, layout = share_factors(inputs.terms)
     try:
         problem = CompiledProblem(response, inputs.x, codes, levels, layout, inputs.weights, threads)
-    except _core.NonFinite as bad:
-        raise errors_fit.non_finite_array(*bad.args) from None
-    checked = None if start is None else checked_theta("start", start, problem.theta_size)
-    found = problem.fit(response, reml, checked, tolerance, max_evaluations, callback)
-    return ArrayFit(response, inputs, problem, found, reml)
+    except UNUSABLE as bad:
+        raise inputs.explain(bad, y) from None
+    theta = None if start is None else checked_start(start, problem)
+    found = problem.fit(response, bool(reml), theta, tolerance, max_evaluations, callback)
+    return ArrayFit(response, inputs, problem, found, bool(reml))
 
 
 def _spread(values: NDArray[np.float64], kept: list[int], p: int) -> NDArray[np.float64]:

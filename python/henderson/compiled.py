@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import _core, errors_fit
+from henderson.conversion import extreme_root, require_weighted_scale
+from henderson.errors import DataError
+from henderson.optimum import CONVERGED, EXPECTED_DROP
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Callback = Callable[[Vector, float, int, float], object]
 NO_PROGRESS = "no progress"
+CONVERGED_CODE, NO_PROGRESS_CODE = 0, 3  # in the status of `fit_responses`
+
+MOST_RELATIVE = 1e16
+"""Random effects larger than this many residual standard deviations leave no digit to the residuals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +64,7 @@ class CompiledProblem:
     when it is next needed.
     """
 
-    __slots__ = ("_arguments", "_lock", "_problem", "_threads", "_y")
+    __slots__ = ("_arguments", "_limits", "_lock", "_problem", "_root", "_threads", "_y")
 
     def __init__(
         self,
@@ -71,9 +78,13 @@ class CompiledProblem:
     ) -> None:
         self._arguments = (x, codes, levels, terms, weights)
         self._threads = threads
+        self._limits: Vector | None = None
         self._lock = threading.Lock()
         self._y = y
         self._problem: _core.Problem | None = _core.Problem(y, x, codes, levels, terms, weights, threads=threads)
+        self._root = extreme_root(weights)
+        if self._root is not None:
+            self._require_weighted_scale(self._root, y)
         if self._problem.p >= len(y):
             raise errors_fit.too_few_rows(len(y), self._problem.p)
 
@@ -83,6 +94,8 @@ class CompiledProblem:
         if problem is None:
             problem = self._problem = _core.Problem(y, *self._arguments, threads=self._threads)
         elif y is not self._y:
+            if self._root is not None:
+                require_weighted_scale(self._root, "y", 0, y)
             problem.set_response(y)
         self._y = y
         return problem
@@ -94,10 +107,18 @@ class CompiledProblem:
             return self._holding(self._y).kept
 
     @property
-    def theta_size(self) -> int:
-        """Number of covariance parameters."""
+    def block_description(self) -> list[dict[str, Any]]:
+        """How the core lays out the Cholesky factor."""
         with self._lock:
-            return self._holding(self._y).theta_size
+            return self._holding(self._y).block_description
+
+    @property
+    def theta_limits(self) -> Vector:
+        """Largest size of each element of theta that leaves digits to the residuals."""
+        if self._limits is None:
+            _, _, _, terms, weights = self._arguments
+            self._limits = _theta_limits([columns for _, columns in terms], weights)
+        return self._limits
 
     def fit(
         self,
@@ -114,14 +135,27 @@ class CompiledProblem:
             found = problem.fit(
                 reml, start=start, tolerance=tolerance, max_evaluations=max_evaluations, callback=callback
             )
-            if found.status == NO_PROGRESS and _is_exact(problem, y, found.theta, reml):
-                raise errors_fit.exact_fit()
+            if not 0 < found.decrement <= tolerance:  # an honest fit, nearly always
+                self._require_residuals(problem, y, found, reml)
             return found
 
-    def fit_responses(self, y: Matrix, reml: bool, **options: Any) -> dict[str, NDArray[Any]]:
-        """Fit every column of `y` (n, r)."""
+    def fit_responses(
+        self, y: Matrix, reml: bool, start: Vector | None, tolerance: float, max_evaluations: int, threads: int
+    ) -> dict[str, NDArray[Any]]:
+        """Fit every column of `y` (n, r); those that the model fits exactly have not converged."""
+        options: dict[str, Any] = {"start": start, "tolerance": tolerance, "max_evaluations": max_evaluations}
+        if self._root is not None:
+            for r in range(y.shape[1]):
+                require_weighted_scale(self._root, "y", r, y[:, r])
         with self._lock:
-            return self._holding(self._y).fit_responses(y, reml, **options)
+            found = self._holding(self._y).fit_responses(y, reml, threads=threads, **options)
+        for r in _without_residuals(y, found["sigma"]):
+            if found["status"][r] == CONVERGED_CODE:
+                try:
+                    self.fit(np.ascontiguousarray(y[:, r]), reml, **options)
+                except DataError:
+                    found["status"][r] = NO_PROGRESS_CODE
+        return found
 
     def criterion(self, y: Vector, theta: Vector, reml: bool) -> float:
         """REML criterion or deviance of `y` at theta."""
@@ -149,17 +183,53 @@ class CompiledProblem:
         with self._lock:
             return self._holding(y).conditional_variances(theta, reml)
 
+    def _require_residuals(self, problem: _core.Problem, y: Vector, found: _core.Optimum, reml: bool) -> None:
+        """Refuse a response that leaves no residual variance to estimate: its fit ends where rounding stops it."""
+        is_stuck = found.status == NO_PROGRESS
+        if not is_stuck and not (found.status == CONVERGED and found.decrement > EXPECTED_DROP):
+            return
+        theta = found.theta
+        if not np.isfinite(problem.criterion(theta, reml)) or problem.solve(theta, reml).sigma <= _rounding(y):
+            raise errors_fit.exact_fit()
+
+    def _require_weighted_scale(self, root: Vector, y: Vector) -> None:
+        """Refuse columns that the weights take out of scale: the core has looked at columns and weights apart."""
+        x, _, _, terms, _ = self._arguments
+        named = [("y", 0, y), *(("x", j, column) for j, column in enumerate(x))]
+        named += [("z", t, column) for t, (_, columns) in enumerate(terms) for column in columns]
+        for kind, index, column in named:
+            if column is not None:
+                require_weighted_scale(root, kind, index, column)
+
     def __getstate__(self) -> tuple[Any, ...]:
         return self._y, self._arguments, self._threads
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._y, self._arguments, self._threads = state
+        self._limits = None
+        self._root = extreme_root(self._arguments[4])
         self._lock = threading.Lock()
         self._problem = None
 
 
-def _is_exact(problem: _core.Problem, y: Vector, theta: Vector, reml: bool) -> bool:
-    """Whether the model leaves no residual variance to estimate."""
-    if not np.isfinite(problem.criterion(theta, reml)):
-        return True
-    return problem.solve(theta, reml).sigma <= 1e-7 * float(np.std(y))
+def _rounding(y: Vector) -> float:
+    """Residual standard deviation below which there is nothing but rounding error in a fit of `y`."""
+    return max(1e-7 * float(np.std(y)), 1e-15 * float(np.abs(y).max()))
+
+
+def _without_residuals(y: Matrix, sigma: Vector) -> list[int]:
+    """The columns of `y` whose residual standard deviation may be rounding error."""
+    top = np.maximum(y.max(axis=0), -y.min(axis=0)) if y.size else np.zeros(len(sigma))
+    suspects = np.flatnonzero(sigma <= 1e-7 * top)  # std(y) <= max|y|
+    return [int(r) for r in suspects if sigma[r] <= _rounding(y[:, r])]
+
+
+def _theta_limits(terms: Sequence[Sequence[Vector | None]], weights: Vector | None) -> Vector:
+    """Per element of theta (lower triangles by columns), by the size of the column it scales."""
+    limits: list[float] = []
+    root = 1.0 if weights is None else float(np.sqrt(weights.max()))
+    for columns in terms:
+        sizes = [1.0 if column is None else float(np.abs(column).max()) for column in columns]
+        own = [MOST_RELATIVE / root / size if size > 0 else 1e300 for size in sizes]
+        limits += [own[row] for column in range(len(own)) for row in range(column, len(own))]
+    return np.array(limits)

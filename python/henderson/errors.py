@@ -63,7 +63,8 @@ def _listing(names: Iterable[Any], limit: int = 12) -> str:
 
 
 def _quoted(value: Any) -> str:
-    text = repr(value)
+    is_numpy = type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+    text = repr(value.item() if is_numpy and value.dtype.kind in "biufcU" else value)  # 1 and not np.int64(1)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -372,10 +373,8 @@ def contrast_shape(label: str, shape: tuple[int, ...], levels: Sequence[str]) ->
 
 
 def level_unseen(label: str, level: Any, row: int, levels: Sequence[str]) -> DataError:
-    return DataError(
-        f"'{label}' has the level {_quoted(level)} in row {row} of the new data, which the model was not fitted to. "
-        f"Levels: {_listing(levels)}."
-    )
+    where = f"'{label}' has the level {_quoted(level)} in row {row} of the new data"
+    return DataError(f"{where}, which the model was not fitted to. Levels: {_listing(levels)}.")
 
 
 # ------------------------------------------------------------------------------------------------------ transformations

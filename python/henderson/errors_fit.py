@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,13 @@ def codes_out_of_range(lowest: int, highest: int, levels: int) -> DataError:
     )
 
 
+def levels_too_many(lowest: int, highest: int, levels: int, rows: int) -> DataError:
+    return DataError(
+        f"codes lie between {lowest} and {highest}, and {levels} levels are too many for {_rows(rows)}: number the "
+        "levels that occur, codes = numpy.unique(codes, return_inverse=True)[1]."
+    )
+
+
 def wrong_shape(what: str, shape: tuple[int, ...], expected: str) -> DataError:
     return DataError(f"{what} has shape {shape}; it must have shape {expected}.")
 
@@ -31,12 +39,28 @@ def not_numeric(what: str, reason: Exception) -> DataError:
     return DataError(f"{what} cannot be read as numbers: {reason}.")
 
 
+def not_numbers(what: str, kind: str, dtype: str) -> DataError:
+    advice = {
+        "c": "take its real part, or fit the real and the imaginary part one by one",
+        "M": "turn it into numbers, such as days since a start",
+        "m": "turn it into numbers, such as days",
+    }.get(kind, "convert it to an array of numbers")
+    return DataError(f"{what} cannot be read as numbers: it holds {dtype} values; {advice}.")
+
+
+def masked(what: str, row: int, count: int) -> DataError:
+    rest = "" if count == 1 else f" ({count} masked values in all)"
+    return DataError(
+        f"{what} is masked in row {row}{rest}: leave such rows out of all arrays, or fill them with .filled(value)."
+    )
+
+
 def no_columns(what: str) -> DataError:
     return DataError(f"{what} has no columns: leave it out for a random intercept.")
 
 
 def no_terms() -> DataError:
-    return DataError("terms must be a list with at least one RandomTerm(codes, Z).")
+    return DataError("terms must be a list with at least one RandomTerm(codes, Z), or a single one.")
 
 
 def not_a_random_term(index: int, value: Any) -> DataError:
@@ -47,9 +71,33 @@ def weights_not_positive(row: int, value: float) -> DataError:
     return DataError(f"weights[{row}] is {value:g}: weights are finite and > 0; leave out the rows of weight zero.")
 
 
-def non_finite_array(kind: str, index: int, row: int) -> DataError:
-    name = {"x": f"column {index} of X", "z": f"Z of terms[{index}]"}.get(kind, kind)
-    return DataError(f"{name} is not finite in row {row}: remove such rows or replace the value.")
+def not_finite(what: str, row: int, value: float) -> DataError:
+    return DataError(f"{what} is not finite in row {row} ({value}): remove such rows or replace the value.")
+
+
+def out_of_scale(what: str, row: int, value: float) -> DataError:
+    size = abs(value)
+    too, does = ("large", "overflow") if size > 1 else ("small", "underflow")
+    power = f"1e{math.floor(math.log10(size)):+03d}"
+    return DataError(
+        f"{what} is too {too}: its largest absolute value is {size:.3g} (row {row}), so that sums of squares {does} "
+        f"double precision. Rescale it, for example divide it by {power}."
+    )
+
+
+def offset_overflow(what: str, row: int, value: float, offset: float) -> DataError:
+    return DataError(
+        f"{what} - offset is not finite in row {row}: {value:.3g} minus {offset:.3g} overflows double precision. "
+        "Rescale both, for example divide them by a power of ten."
+    )
+
+
+def products_out_of_scale(what: str, row: int, size: float) -> DataError:
+    too, does = ("large", "overflow") if size > 1 else ("small", "underflow")
+    return DataError(
+        f"{what} and the weights together are too {too}: the largest |value| sqrt(weight) is {size:.3g} (row {row}): "
+        f"sums of squares {does} double precision. Divide the weights by their mean, or rescale that column."
+    )
 
 
 def response_length(length: int, expected: int) -> DataError:
@@ -60,13 +108,20 @@ def response_length(length: int, expected: int) -> DataError:
 
 
 def bad_theta(what: str, value: Any, size: int) -> DataError:
-    return DataError(f"{what} is {_quoted(value)}; it must be {size} finite numbers, the theta of this model.")
+    numbers = "1 finite number" if size == 1 else f"{size} finite numbers"
+    return DataError(f"{what} is {_quoted(value)}; it must be {numbers}, the theta of this model.")
+
+
+def start_too_far(value: Any, index: int, theta: float, limit: float) -> DataError:
+    return DataError(
+        f"start is {_quoted(value)}: element {index} is {theta:.3g}, more than {limit:.3g} in size. Its random effects "
+        "would dwarf the residuals beyond what double precision holds: pass a smaller one, or leave start out."
+    )
 
 
 def too_few_rows(rows: int, columns: int) -> DataError:
-    return DataError(
-        f"{_rows(rows)} cannot determine {columns} fixed effects and a residual variance: use fewer terms or more data."
-    )
+    effects = "1 fixed effect" if columns == 1 else f"{columns} fixed effects"
+    return DataError(f"{_rows(rows)} cannot determine {effects} and a residual variance: use fewer terms or more data.")
 
 
 def exact_fit() -> DataError:

@@ -7,11 +7,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from henderson import _core, errors_fit
+from henderson import _core, errors
 from henderson.compiled import Callback, CompiledProblem, Vector
+from henderson.conversion import UNUSABLE, explain, explain_response, first_unusable, minus
 from henderson.design import DesignMatrices, build_design
+from henderson.errors import DataError
 from henderson.model import LinearMixedModel
-from henderson.options import check_options, checked_theta, warn_unless_converged
+from henderson.options import check_options, checked_start, warn_unless_converged
 
 
 def lmer(
@@ -61,7 +63,7 @@ def lmer(
     callback
         Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit.
     threads
-        Threads to use; 0 chooses by the size of the problem.
+        Threads to use, at most 1024; 0 chooses by the size of the problem.
     progress
         Show a line on stderr while fitting.
     context
@@ -96,7 +98,9 @@ def lmer(
     >>> fit.fixef.round(3).to_dict()
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
-    check_options(max_evaluations, tolerance, callback, threads)
+    check_options(max_evaluations, tolerance, callback, threads, reml)
+    if context is not None and not isinstance(context, Mapping):
+        raise errors.argument_type("context", context, "a dict of functions and constants by name")
     design = build_design(
         formula,
         data,
@@ -108,15 +112,15 @@ def lmer(
         context=context,
         data_name=_name(data),
     )
-    y = design.y if design.offset is None else design.y - design.offset
+    y = design.y if design.offset is None else minus(design.y, design.offset)
     problem = compile_design(design, y, threads)
-    theta = None if start is None else checked_theta("start", start, problem.theta_size)
+    theta = None if start is None else checked_start(start, problem)
     if progress:
         found = _fit_showing_progress(problem, y, reml, theta, tolerance, max_evaluations, callback)
     else:
         found = problem.fit(y, reml, theta, tolerance, max_evaluations, callback)
     warn_unless_converged(found, stacklevel=2)
-    return LinearMixedModel(design, problem, found, y, reml, _call(design, weights, offset, subset))
+    return LinearMixedModel(design, problem, found, y, bool(reml), _call(design, weights, offset, subset))
 
 
 def compile_design(design: DesignMatrices, y: Vector, threads: int) -> CompiledProblem:
@@ -126,8 +130,29 @@ def compile_design(design: DesignMatrices, y: Vector, threads: int) -> CompiledP
     terms = [(term.factor, term.columns) for term in design.terms]
     try:
         return CompiledProblem(y, design.x, codes, levels, terms, design.weights, threads)
-    except _core.NonFinite as bad:  # y - offset may overflow; everything else has been checked by then
-        raise errors_fit.non_finite_array(*bad.args) from None
+    except UNUSABLE as bad:
+        raise _unusable(bad, design) from None
+
+
+def _unusable(problem: ValueError, design: DesignMatrices) -> DataError:
+    """Name the column and the row of the table that hold the value the core refused."""
+    kind, index, row = problem.args
+    label = row if design.rows is None else int(design.rows[row])
+    if kind == "y":
+        return explain_response(
+            problem, f"The response {design.response_name}", design.y, design.offset, label, design.weights
+        )
+    if kind == "weights":
+        assert design.weights is not None
+        return explain(problem, "weights", design.weights, label)
+    if kind == "x":
+        name, column = f"The fixed-effects column {design.x_names[index]}", design.x[index]
+    else:
+        term = design.terms[index]
+        k = first_unusable(term.columns, design.weights)
+        name, column = f"The random-effects column {term.names[k]} of {term.group}", term.columns[k]
+    assert column is not None  # the core cannot have refused what is not there
+    return explain(problem, name, column, label, design.weights)
 
 
 def _fit_showing_progress(

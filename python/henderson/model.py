@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from henderson import matrices, ranef, refit, repca, residuals, summary, theta, varcorr
+from henderson.blocks import Blocks, describe
 from henderson.compiled import Callback, CompiledProblem, Solution
 from henderson.inference import wald
 from henderson.interop import maketables
 from henderson.optimum import CONVERGED, Optimum
-from henderson.options import checked_theta
+from henderson.options import check_reml, checked_theta
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +110,11 @@ class LinearMixedModel:
         """Unlabelled arrays: fixed effects, conditional modes, log-determinants."""
         return self._problem.solve(self._y, self.optimum.theta, self.is_reml)
 
+    @cached_property
+    def blocks(self) -> Blocks:
+        """How the Cholesky factor is stored and what one evaluation of the criterion costs; print it."""
+        return describe(self._problem.block_description, [factor.name for factor in self.design.factors])
+
     @property
     def converged(self) -> bool:
         """Whether the optimiser met its tolerance."""
@@ -146,6 +152,8 @@ class LinearMixedModel:
     def criterion_at(self, theta: ArrayLike | None = None, *, reml: bool | None = None) -> float:
         """REML criterion or deviance at any theta (default: the estimate, and the criterion of the fit)."""
         own = self.optimum.theta
+        if reml is not None:
+            check_reml(reml)
         at = own if theta is None else checked_theta("theta", theta, len(own))
         return self._problem.criterion(self._y, at, self.is_reml if reml is None else reml)
 
