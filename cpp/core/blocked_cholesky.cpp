@@ -86,7 +86,7 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
     const SupernodalLayout& layout = a_.plan.trailing;
     schur_->run(a_, leading_, k_.data(), reduced_, pool_);  // K = A_22 - sum_j b_j b_j'
     mirror_nodes(a_.plan, nodes_, k_.data());
-    transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data(), nodes_);
+    transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data(), nodes_, pool_);
     add_identity(layout, l_.data());                                      // S = Lam_2'K Lam_2 + I
     if (!factor_in_place(layout, l_.data(), work_, pool_)) return false;  // S = L_22 L_22'
     log_det_ += log_det_of_factor(layout, l_.data());
@@ -164,11 +164,18 @@ void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) {
 }
 
 void BlockedCholesky::trailing_inverse(Vector& values, std::vector<Matrix>& c_lambda) {
-  values = l_;
+  values.resize(l_.size());
+  constexpr Index slices = 16;
+  const Index size = l_.size();
+  pool_.run(slices, [&](Index t) {
+    const Index begin = size * t / slices;
+    const Index length = size * (t + 1) / slices - begin;
+    values.segment(begin, length) = l_.segment(begin, length);
+  });
   invert_in_place(a_.plan.trailing, values.data(), work_, pool_);
   mirror_nodes(a_.plan, nodes_, values.data());
-  sum_diagonal_products(a_.plan, lambda_, k_.data(), values.data(), c_lambda, nodes_);
-  transform_nodes(a_.plan, lambda_, Side::plain, values.data(), values.data(), nodes_);
+  sum_diagonal_products(a_.plan, lambda_, k_.data(), values.data(), c_lambda, nodes_, pool_);
+  transform_nodes(a_.plan, lambda_, Side::plain, values.data(), values.data(), nodes_, pool_);
 }
 
 }  // namespace henderson

@@ -9,6 +9,9 @@ namespace {
 using Panel = Eigen::Map<Matrix>;
 using ConstPanel = Eigen::Map<const Matrix>;
 
+constexpr Index shared_from = 100000;  // values
+constexpr Index shared_tasks = 32;
+
 void append_runs(const EliminationPlan& plan, const Supernode& node, std::vector<NodeRun>& runs) {
   Index row = 0;
   const std::size_t first = runs.size();
@@ -26,6 +29,15 @@ void append_runs(const EliminationPlan& plan, const Supernode& node, std::vector
 std::span<const NodeRun> runs_of(const NodeWork& work, std::size_t supernode) {
   return {work.runs.data() + work.start[supernode],
           static_cast<std::size_t>(work.start[supernode + 1] - work.start[supernode])};
+}
+
+// Calls visit(column node, task) for every column node, tasks in parallel.
+template <class Visit>
+void for_each_task(NodeWork& work, ThreadPool& pool, Visit&& visit) {
+  pool.run(static_cast<Index>(work.tasks.size()), [&](Index t) {
+    for (Index c = work.bounds[static_cast<std::size_t>(t)]; c < work.bounds[static_cast<std::size_t>(t) + 1]; ++c)
+      visit(work.columns[static_cast<std::size_t>(c)], work.tasks[static_cast<std::size_t>(t)]);
+  });
 }
 
 // Calls visit(run, node within the run, first row) for the nodes that are columns of the supernode.
@@ -58,18 +70,25 @@ void add_strided(const Columns& k_cols, const Columns& i_cols, Index begin, Inde
 
 NodeWork make_node_work(const EliminationPlan& plan, Index columns) {
   NodeWork work;
-  Index tallest = 0, widest = 0, effects = 1;
-  for (const Supernode& node : plan.trailing.supernodes) {
+  Index tallest = 0, effects = 1;
+  for (std::size_t k = 0; k < plan.trailing.supernodes.size(); ++k) {
+    const Supernode& node = plan.trailing.supernodes[k];
     work.start.push_back(static_cast<Index>(work.runs.size()));
     append_runs(plan, node, work.runs);
+    for (std::size_t r = static_cast<std::size_t>(work.start.back()); r < work.runs.size(); ++r)
+      for (Index each = 0; each < work.runs[r].nodes && work.runs[r].row < node.cols; ++each)
+        work.columns.push_back({k, work.runs[r].row + each * work.runs[r].effects, work.runs[r].group});
     tallest = std::max(tallest, node.stride());
-    widest = std::max(widest, node.cols);
   }
   work.start.push_back(static_cast<Index>(work.runs.size()));
   for (std::size_t g = 1; g < plan.groups.size(); ++g) effects = std::max(effects, plan.groups[g].effects);
-  work.tall.resize(effects > 1 ? tallest : 0, effects);
-  work.wide.resize(effects, std::max(widest, columns));
-  work.square.resize(effects, effects);
+  const auto count = static_cast<Index>(work.columns.size());
+  const Index tasks = plan.trailing.values < shared_from ? 1 : std::min(shared_tasks, count);
+  for (Index t = 0; t <= tasks; ++t) work.bounds.push_back(count * t / tasks);
+  for (Index t = 0; t < tasks; ++t)
+    work.tasks.push_back(
+        {Matrix(effects > 1 ? tallest : 0, effects), Matrix(effects, effects), Matrix(effects, effects), {}});
+  work.wide.resize(effects, columns);
   return work;
 }
 
@@ -85,45 +104,45 @@ void mirror_nodes(const EliminationPlan& plan, const NodeWork& work, double* val
 }
 
 void transform_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, const double* from,
-                     double* to, NodeWork& work) {
-  for (std::size_t k = 0; k < plan.trailing.supernodes.size(); ++k) {
-    const Supernode& node = plan.trailing.supernodes[k];
+                     double* to, NodeWork& work, ThreadPool& pool) {
+  for_each_task(work, pool, [&](const ColumnNode& column, NodeTask& task) {
+    const Supernode& node = plan.trailing.supernodes[column.supernode];
+    const Matrix& own = lambda[column.group];
+    const Index s = own.rows();
+    const Index below = node.stride() - column.col;
     const ConstPanel source(from + node.values_begin, node.stride(), node.cols);
     Panel target(to + node.values_begin, node.stride(), node.cols);
-    for_each_column_node(runs_of(work, k), node.cols, [&](const NodeRun& run, Index col) {
-      const Index below = node.stride() - col;
-      if (run.effects == 1) {
-        target.col(col).tail(below) = source.col(col).tail(below) * lambda[run.group](0, 0);
-        return;
-      }
-      auto block = work.tall.topLeftCorner(below, run.effects);
+    auto block = target.block(column.col, column.col, below, s);
+    if (s == 1) {
+      block = source.block(column.col, column.col, below, 1) * own(0, 0);
+    } else {
+      auto product = task.tall.topLeftCorner(below, s);
       if (side == Side::plain)
-        block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group].transpose();
+        product.noalias() = source.block(column.col, column.col, below, s) * own.transpose();
       else
-        block.noalias() = source.block(col, col, below, run.effects) * lambda[run.group];
-      target.block(col, col, below, run.effects) = block;
-    });
-    for (const NodeRun& run : runs_of(work, k)) {
+        product.noalias() = source.block(column.col, column.col, below, s) * own;
+      block = product;
+    }
+    for (const NodeRun& run : runs_of(work, column.supernode)) {
+      const Index begin = std::max(run.row, column.col);
+      const Index end = run.row + run.nodes * run.effects;
+      if (begin >= end) continue;
+      const Matrix& left = lambda[run.group];
       if (run.effects == 1) {
-        const double scale = lambda[run.group](0, 0);
-        for (Index c = 0; c < std::min(node.cols, run.row + run.nodes); ++c) {
-          const Index skip = std::max(Index{0}, c - run.row);
-          target.col(c).segment(run.row + skip, run.nodes - skip) *= scale;
-        }
+        target.block(begin, column.col, end - begin, s) *= left(0, 0);
         continue;
       }
-      for (Index each = 0; each < run.nodes; ++each) {
-        const Index row = run.row + each * run.effects;
-        const Index cols = std::min(node.cols, row + run.effects);
-        auto block = work.wide.topLeftCorner(run.effects, cols);
+      auto small = task.block.topLeftCorner(run.effects, s);
+      for (Index row = begin; row < end; row += run.effects) {
+        auto rows = target.block(row, column.col, run.effects, s);
         if (side == Side::plain)
-          block.noalias() = lambda[run.group] * target.block(row, 0, run.effects, cols);
+          small.noalias() = left.lazyProduct(rows);
         else
-          block.noalias() = lambda[run.group].transpose() * target.block(row, 0, run.effects, cols);
-        target.block(row, 0, run.effects, cols) = block;
+          small.noalias() = left.transpose().lazyProduct(rows);
+        rows = small;
       }
     }
-  }
+  });
 }
 
 void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lambda, Side side, Eigen::Ref<Matrix> x,
@@ -146,48 +165,53 @@ void multiply_nodes(const EliminationPlan& plan, const std::vector<Matrix>& lamb
 }
 
 void sum_diagonal_products(const EliminationPlan& plan, const std::vector<Matrix>& lambda, const double* k,
-                           const double* inverse, std::vector<Matrix>& sums, NodeWork& work) {
-  sums.resize(lambda.size());
-  for (std::size_t g = 0; g < lambda.size(); ++g) sums[g].setZero(lambda[g].rows(), lambda[g].cols());
-  // sums[group] += left middle right
-  const auto add = [&](std::size_t group, const auto& left, const Matrix& middle, const auto& right) {
-    auto product = work.square.topLeftCorner(left.rows(), middle.cols());
-    product.noalias() = left.lazyProduct(middle);
-    sums[group] += product.lazyProduct(right);
-  };
-  for (std::size_t at = 0; at < plan.trailing.supernodes.size(); ++at) {
-    const Supernode& node = plan.trailing.supernodes[at];
+                           const double* inverse, std::vector<Matrix>& sums, NodeWork& work, ThreadPool& pool) {
+  for (NodeTask& task : work.tasks) {
+    task.sums.resize(lambda.size());
+    for (std::size_t g = 0; g < lambda.size(); ++g) task.sums[g].setZero(lambda[g].rows(), lambda[g].cols());
+  }
+  for_each_task(work, pool, [&](const ColumnNode& column, NodeTask& task) {
+    const Supernode& node = plan.trailing.supernodes[column.supernode];
+    const Matrix& lambda_l = lambda[column.group];
+    const Index s = lambda_l.rows();
     const ConstPanel k_panel(k + node.values_begin, node.stride(), node.cols);
     const ConstPanel i_panel(inverse + node.values_begin, node.stride(), node.cols);
-    for_each_column_node(runs_of(work, at), node.cols, [&](const NodeRun& column, Index col) {
-      const Matrix& lambda_l = lambda[column.group];
-      const auto k_cols = k_panel.middleCols(col, column.effects);
-      const auto i_cols = i_panel.middleCols(col, column.effects);
-      add(column.group, k_cols.middleRows(col, column.effects), lambda_l, i_cols.middleRows(col, column.effects));
-      for (const NodeRun& run : runs_of(work, at)) {
-        const Index begin = std::max(run.row, col + column.effects);
-        const Index end = run.row + run.nodes * run.effects;
-        if (begin >= end) continue;
-        if (run.effects == 1 && column.effects == 1) {
-          const double product =
-              k_cols.col(0).segment(begin, end - begin).dot(i_cols.col(0).segment(begin, end - begin));
-          sums[run.group](0, 0) += product * lambda_l(0, 0);
-          sums[column.group](0, 0) += product * lambda[run.group](0, 0);
-          continue;
-        }
-        if (run.effects <= 2 && column.effects <= 2) {
-          add_strided(k_cols, i_cols, begin, (end - begin) / run.effects, run.effects, lambda_l, lambda[run.group],
-                      sums[run.group], sums[column.group]);
-          continue;
-        }
-        for (Index row = begin; row < end; row += run.effects) {
-          const auto k_block = k_cols.middleRows(row, run.effects);
-          const auto i_block = i_cols.middleRows(row, run.effects);
-          add(run.group, k_block, lambda_l, i_block.transpose());
-          add(column.group, k_block.transpose(), lambda[run.group], i_block);
-        }
+    const auto k_cols = k_panel.middleCols(column.col, s);
+    const auto i_cols = i_panel.middleCols(column.col, s);
+    // sums[group] += left middle right
+    const auto add = [&](std::size_t group, const auto& left, const Matrix& middle, const auto& right) {
+      auto product = task.square.topLeftCorner(left.rows(), middle.cols());
+      product.noalias() = left.lazyProduct(middle);
+      task.sums[group] += product.lazyProduct(right);
+    };
+    add(column.group, k_cols.middleRows(column.col, s), lambda_l, i_cols.middleRows(column.col, s));
+    for (const NodeRun& run : runs_of(work, column.supernode)) {
+      const Index begin = std::max(run.row, column.col + s);
+      const Index end = run.row + run.nodes * run.effects;
+      if (begin >= end) continue;
+      if (run.effects == 1 && s == 1) {
+        const double product = k_cols.col(0).segment(begin, end - begin).dot(i_cols.col(0).segment(begin, end - begin));
+        task.sums[run.group](0, 0) += product * lambda_l(0, 0);
+        task.sums[column.group](0, 0) += product * lambda[run.group](0, 0);
+        continue;
       }
-    });
+      if (run.effects <= 2 && s <= 2) {
+        add_strided(k_cols, i_cols, begin, (end - begin) / run.effects, run.effects, lambda_l, lambda[run.group],
+                    task.sums[run.group], task.sums[column.group]);
+        continue;
+      }
+      for (Index row = begin; row < end; row += run.effects) {
+        const auto k_block = k_cols.middleRows(row, run.effects);
+        const auto i_block = i_cols.middleRows(row, run.effects);
+        add(run.group, k_block, lambda_l, i_block.transpose());
+        add(column.group, k_block.transpose(), lambda[run.group], i_block);
+      }
+    }
+  });
+  sums.resize(lambda.size());
+  for (std::size_t g = 0; g < lambda.size(); ++g) {
+    sums[g].setZero(lambda[g].rows(), lambda[g].cols());
+    for (const NodeTask& task : work.tasks) sums[g] += task.sums[g];
   }
 }
 

@@ -10,6 +10,7 @@ namespace henderson {
 namespace {
 
 constexpr Index pattern_chunk = 128;
+constexpr double most_noise = 1e-5;  // beyond it nothing can be fitted
 
 // The parameters whose effects belong to a group; start[t] is the first of term t.
 std::vector<Parameter> group_parameters(const CrossProducts& a, const Group& group, const std::vector<Index>& start) {
@@ -106,7 +107,7 @@ double ProfiledDeviance::noise(double value) const {
   const double total = a_.corner(a_.p, a_.p);
   double terms = degrees_of_freedom() * total / cholesky_.pwrss();
   for (Index j = 0; j < a_.p; ++j) terms += a_.corner(j, j) / (cholesky_.root()(j, j) * cholesky_.root()(j, j));
-  return 2e-14 * (1 + std::abs(value)) + 4e-16 * terms;
+  return 2e-14 * (1 + std::abs(value)) + std::min(4e-16 * terms, most_noise);
 }
 
 // For every leading level of a pattern: a times the trailing solution, and G = a T a'.

@@ -13,6 +13,7 @@ constexpr Index pattern_chunk = 256;  // patterns of one task
 constexpr Index wide_columns = 8;     // from here on multiplying out pays
 constexpr Index wide_rows = 16;
 constexpr Index scatter_tasks = 48;
+constexpr Index zero_slices = 16;
 
 Index pattern_chunks(const EliminationPlan& plan) {
   return (static_cast<Index>(plan.patterns.size()) + pattern_chunk - 1) / pattern_chunk;
@@ -158,7 +159,8 @@ void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, 
 void SchurUpdate::run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced,
                       ThreadPool& pool) {
   multiply_panels(a, factor, pool);
-  Eigen::Map<Vector>(k, a.plan.trailing.values).setZero();
+  const Index size = a.plan.trailing.values;
+  pool.run(zero_slices, [&](Index t) { std::fill(k + size * t / zero_slices, k + size * (t + 1) / zero_slices, 0.0); });
   for (const TrailingEntry& entry : a.entries) k[entry.place] = entry.value;
   reduced = a.trailing_xy;
   pool.run(static_cast<Index>(column_bounds_.size()) - 1, [&](Index task) {

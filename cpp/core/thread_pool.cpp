@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
 #ifdef _WIN32
 #include <process.h>
 #else
@@ -18,6 +21,16 @@ long process_id() {
   return static_cast<long>(getpid());
 #endif
 }
+constexpr int patience = 2000;  // a few tens of microseconds
+
+void pause() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+  asm volatile("yield");
+#endif
+}
+
 }  // namespace
 
 ThreadPool::~ThreadPool() {
@@ -50,17 +63,20 @@ void ThreadPool::drain() {
   }
 }
 
+// Jobs of one factorisation follow each other within microseconds: a worker looks out for the next one before it
+// sleeps.
 void ThreadPool::work() {
   std::uint64_t seen = 0;
-  std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
+    for (int look = 0; look < patience && job_ == seen && !stopping_; ++look) pause();
+    if (job_ == seen && !stopping_) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
+    }
     if (stopping_) return;
     seen = job_;
-    lock.unlock();
     drain();
-    lock.lock();
-    if (--busy_ == 0) finished_.notify_one();
+    --busy_;
   }
 }
 
@@ -80,8 +96,12 @@ void ThreadPool::run_shared(Index count, TaskRef task) {
   }
   wake_.notify_all();
   drain();
-  std::unique_lock lock(mutex_);
-  finished_.wait(lock, [&] { return busy_ == 0; });
+  for (int look = 0; busy_ > 0; ++look) {
+    if (look < patience)
+      pause();
+    else
+      std::this_thread::yield();
+  }
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 

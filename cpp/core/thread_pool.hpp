@@ -55,14 +55,13 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::condition_variable finished_;
   TaskRef task_;
   std::exception_ptr failure_;
   Index count_ = 0;
   std::atomic<Index> next_{0};
-  int busy_ = 0;
-  bool stopping_ = false;
-  std::uint64_t job_ = 0;
+  std::atomic<int> busy_{0};
+  std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> job_{0};
 };
 
 }  // namespace henderson

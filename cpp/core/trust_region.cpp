@@ -17,7 +17,7 @@ struct Step {
   double decrease = 0;             // predicted
   double decrement = 0;            // of the unconstrained Newton step
   double lowest = 0, highest = 0;  // eigenvalues of H, or their order of magnitude where it is positive definite
-  [[nodiscard]] bool is_convex() const { return lowest > -1e-6 * highest; }
+  [[nodiscard]] bool is_convex() const { return lowest >= -1e-6 * highest; }
 };
 
 // The Newton step, where H is safely positive definite and the step stays within the radius.
@@ -46,7 +46,7 @@ Step minimise_quadratic(const QuadraticModel& model, double radius) {
   const Index size = g.size();
   out.lowest = values[0];
   out.highest = std::max(values[size - 1], -values[0]);
-  const double flat = 1e-11 * out.highest;
+  const double flat = std::max(1e-11 * out.highest, std::numeric_limits<double>::min());
   const auto length = [&](double shift) { return (g.array() / (values.array() + shift).max(flat)).matrix().norm(); };
   out.decrement = 0.5 * (g.array().square() / values.array().abs().max(flat)).sum();
   double shift = std::max(0.0, -out.lowest);

@@ -78,12 +78,13 @@ TEST(transform_nodes_multiplies_both_sides) {
     const Matrix plain = c.lambda_2 * c.matrix.dense * c.lambda_2.transpose();
     const Matrix transposed = c.lambda_2.transpose() * c.matrix.dense * c.lambda_2;
     Vector to = Vector::Zero(c.plan.trailing.values);
-    transform_nodes(c.plan, c.lambda, Side::plain, c.matrix.values.data(), to.data(), c.work);
+    ThreadPool pool(2);
+    transform_nodes(c.plan, c.lambda, Side::plain, c.matrix.values.data(), to.data(), c.work, pool);
     CHECK_CLOSE(symmetric_of(dense_of(c.plan.trailing, to)), plain, 1e-13);
-    transform_nodes(c.plan, c.lambda, Side::transposed, c.matrix.values.data(), to.data(), c.work);
+    transform_nodes(c.plan, c.lambda, Side::transposed, c.matrix.values.data(), to.data(), c.work, pool);
     CHECK_CLOSE(symmetric_of(dense_of(c.plan.trailing, to)), transposed, 1e-13);
     to = c.matrix.values;
-    transform_nodes(c.plan, c.lambda, Side::plain, to.data(), to.data(), c.work);
+    transform_nodes(c.plan, c.lambda, Side::plain, to.data(), to.data(), c.work, pool);
     CHECK_CLOSE(symmetric_of(dense_of(c.plan.trailing, to)), plain, 1e-13);
   });
 }
@@ -116,7 +117,8 @@ TEST(sum_diagonal_products_adds_the_diagonal_blocks_of_k_lambda_inverse) {
       Matrix& own = expected[static_cast<std::size_t>(c.plan.group_of_rank[rank])];
       own += product.block(layout.node_offset[rank], layout.node_offset[rank], own.rows(), own.rows());
     }
-    sum_diagonal_products(c.plan, c.lambda, c.matrix.values.data(), inverse.data(), sums, c.work);
+    ThreadPool pool(2);
+    sum_diagonal_products(c.plan, c.lambda, c.matrix.values.data(), inverse.data(), sums, c.work, pool);
     for (std::size_t g = 1; g < expected.size(); ++g) CHECK_CLOSE(sums[g], expected[g], 1e-12);
   });
 }
