@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/conditional_modes.hpp"
 #include "core/moment_start.hpp"
 
 namespace henderson {
@@ -60,69 +61,22 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
   out.sigma = std::sqrt(deviance_.sigma2());
   out.log_det = cholesky.log_det();
   out.log_det_root = cholesky.log_det_root() + 2 * a_.log_det_r;
-  const Index p = a_.p;
   out.beta = a_.fixed.s.transpose() * (a_.ols + cholesky.beta());  // R^-1 (c + beta_Q)
-  Matrix half = Matrix::Identity(p, p);
+  Matrix half = Matrix::Identity(a_.p, a_.p);
   cholesky.root().triangularView<Eigen::Upper>().solveInPlace(half);
   half = (a_.fixed.s.transpose() * half).eval();
   out.unscaled_vcov = half * half.transpose();
 
-  Vector contrast(a_.columns());
-  contrast << -cholesky.beta(), 1.0;
-  Matrix solution, residual;
-  Vector b_trailing, w_trailing;
-  if (a_.plan.has_trailing()) {
-    cholesky.trailing_solution(solution, residual);
-    b_trailing = solution * contrast;
-    w_trailing = residual * contrast;
-  }
-  const std::vector<Index>& node_offset = a_.plan.trailing.node_offset;
+  const RelativeFactor factor = whitened_factor(theta, *roots_);
+  const std::vector<StackedModes> modes = conditional_modes(a_, cholesky);
   out.b.resize(a_.random.size());
   out.u.resize(a_.random.size());
   for (std::size_t g = 0; g < a_.plan.groups.size(); ++g) {
     const Group& group = a_.plan.groups[g];
-    const Index s = group.effects;
-    Matrix b(group.levels, s), w(group.levels, s);
-    if (g > 0) {
-      for (Index level = 0; level < group.levels; ++level) {
-        const Index row = node_offset[static_cast<std::size_t>(a_.plan.rank_of(g, static_cast<Code>(level)))];
-        b.row(level) = b_trailing.segment(row, s);
-        w.row(level) = w_trailing.segment(row, s);
-      }
-    } else {
-      Vector explained = Vector::Zero(a_.plan.has_trailing() ? group.levels * s : 0);
-      for (const Pattern& pattern : a_.plan.patterns) {
-        Vector near(pattern.rows_count);
-        for (Index i = 0; i < pattern.rows_count; ++i)
-          near[i] = b_trailing[a_.plan.pattern_rows[static_cast<std::size_t>(pattern.rows_begin + i)]];
-        explained.segment(pattern.first * s, pattern.count * s).noalias() =
-            Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin, pattern.rows_count, pattern.count * s)
-                .transpose() *
-            near;
-      }
-      Vector packed(triangle_size(s)), h(s * s), xy(s * a_.columns()), v(s);
-      for (Index level = 0; level < group.levels; ++level) {
-        const Index position = a_.plan.place(static_cast<Code>(level));
-        load_level(a_.gram.data(), position, packed);
-        load_level(cholesky.leading().h.data(), position, h);
-        load_level(a_.xy.data(), position, xy);
-        v.noalias() = Eigen::Map<const Matrix>(xy.data(), a_.columns(), s).transpose() * contrast;
-        if (explained.size() > 0) v -= explained.segment(position * s, s);
-        const Eigen::Map<const Matrix> h_level(h.data(), s, s);
-        const Vector modes = h_level.transpose() * (h_level * v);
-        b.row(level) = modes;
-        for (Index i = 0; i < s; ++i) {
-          double sum = v[i];
-          for (Index j = 0; j < s; ++j) sum -= packed[triangle_index(i, j, s)] * modes[j];
-          w(level, i) = sum;
-        }
-      }
-    }
-    const RelativeFactor factor = whitened_factor(theta, *roots_);
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
-      out.b[t] = user_modes(b, group.first[k], a_.random[t]);
-      out.u[t] = w.middleCols(group.first[k], a_.random[t].size()) * factor.lambda[t];
+      out.b[t] = user_modes(modes[g].b, group.first[k], a_.random[t]);
+      out.u[t] = modes[g].w.middleCols(group.first[k], a_.random[t].size()) * factor.lambda[t];
     }
   }
   return out;
@@ -131,63 +85,18 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
 std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool reml) {
   std::vector<Matrix> out(a_.random.size());
   if (!std::isfinite(criterion(theta, reml))) return out;
-  BlockedCholesky& cholesky = deviance_.cholesky();
-  const double variance = deviance_.sigma2();
-  Vector inverse;
-  std::vector<Matrix> unused;
-  if (a_.plan.has_trailing()) cholesky.trailing_inverse(inverse, unused);
+  const std::vector<std::vector<Matrix>> blocks = unscaled_variances(a_, deviance_.cholesky());
   for (std::size_t g = 0; g < a_.plan.groups.size(); ++g) {
     const Group& group = a_.plan.groups[g];
-    const Index s = group.effects;
-    std::vector<Matrix> block(static_cast<std::size_t>(group.levels));
-    if (g > 0) {
-      for (Index level = 0; level < group.levels; ++level) {
-        const Index row =
-            a_.plan.trailing.node_offset[static_cast<std::size_t>(a_.plan.rank_of(g, static_cast<Code>(level)))];
-        Matrix& own = block[static_cast<std::size_t>(level)];
-        own.resize(s, s);
-        for (Index j = 0; j < s; ++j)
-          for (Index i = j; i < s; ++i)
-            own(i, j) = own(j, i) = inverse[entry_place(a_.plan.trailing, row + i, row + j)];
-      }
-    } else {
-      Vector h(s * s);
-      std::vector<Matrix> at_position(block.size());
-      for (Index position = 0; position < group.levels; ++position) {
-        load_level(cholesky.leading().h.data(), position, h);
-        const Eigen::Map<const Matrix> h_level(h.data(), s, s);
-        at_position[static_cast<std::size_t>(position)] = h_level.transpose() * h_level;
-      }
-      Matrix t_block;
-      std::vector<Index> places(static_cast<std::size_t>(a_.plan.trailing_size()));
-      for (const Pattern& pattern : a_.plan.patterns) {
-        if (pattern.rows_count == 0) continue;
-        const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin,
-                                          static_cast<std::size_t>(pattern.rows_count));
-        t_block.resize(pattern.rows_count, pattern.rows_count);
-        gather_at(a_.plan.trailing, where, inverse.data(), t_block, places);
-        for (Index member = 0; member < pattern.count; ++member) {
-          Matrix& w = at_position[static_cast<std::size_t>(pattern.first + member)];
-          const Matrix aw =
-              Eigen::Map<const Matrix>(a_.coupling.data() + pattern.values_begin + member * s * pattern.rows_count,
-                                       pattern.rows_count, s) *
-              w;
-          w += aw.transpose() * t_block * aw;
-        }
-      }
-      for (Index level = 0; level < group.levels; ++level)
-        block[static_cast<std::size_t>(level)] =
-            at_position[static_cast<std::size_t>(a_.plan.place(static_cast<Code>(level)))];
-    }
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
       const AffineMap& map = a_.random[t];
       const Index size = map.size();
       out[t].resize(size * size, group.levels);
       for (Index level = 0; level < group.levels; ++level) {
-        Matrix own =
-            variance * block[static_cast<std::size_t>(level)].block(group.first[k], group.first[k], size, size);
-        map.r.triangularView<Eigen::Upper>().solveInPlace(own);
+        Matrix own = deviance_.sigma2() *
+                     blocks[g][static_cast<std::size_t>(level)].block(group.first[k], group.first[k], size, size);
+        map.r.triangularView<Eigen::Upper>().solveInPlace(own);  // T^-1 own T^-T
         map.r.transpose().triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(own);
         out[t].col(level) = own.reshaped();
       }

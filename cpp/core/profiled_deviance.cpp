@@ -110,64 +110,82 @@ double ProfiledDeviance::noise(double value) const {
   return 2e-14 * (1 + std::abs(value)) + std::min(4e-16 * terms, most_noise);
 }
 
-// For every leading level of a pattern: a times the trailing solution, and G = a T a'.
-void ProfiledDeviance::gather_pattern(const Pattern& pattern, PatternWork& work) {
-  const EliminationPlan& plan = a_.plan;
+// G = a'T a of a single scalar level with a dense T, of which nothing is copied.
+void ProfiledDeviance::gather_scalar(const Pattern& pattern) {
+  const Code* where = a_.plan.pattern_rows.data() + pattern.rows_begin;
+  const double* level = a_.coupling.data() + pattern.values_begin;
+  double g = 0;
+  for (Index j = 0; j < pattern.rows_count; ++j) {
+    const double* column = inverse_.data() + where[j] * a_.plan.trailing.size;
+    double below = 0;
+    for (Index i = j + 1; i < pattern.rows_count; ++i) below += column[where[i]] * level[i];
+    g += level[j] * (2 * below + column[where[j]] * level[j]);
+  }
+  gathered_[static_cast<std::size_t>(lane_place(pattern.first, 0, 1))] = g;
+}
+
+// G = a'T a for every leading level of a pattern.
+void ProfiledDeviance::gather_products(const Pattern& pattern, PatternWork& work) {
   const Index s = a_.leading().effects;
   const Index rows = pattern.rows_count;
   const Index width = pattern.count * s;
-  const std::span<const Code> where(plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(rows));
-  const Eigen::Map<const Matrix> panel(a_.coupling.data() + pattern.values_begin, rows, width);
-  const auto ensure = [](Matrix& m, Index r, Index c) {
+  const auto at_least = [](Matrix& m, Index r, Index c) {
     if (m.rows() < r || m.cols() < c) m.resize(std::max(m.rows(), r), std::max(m.cols(), c));
   };
+  at_least(work.block, rows, rows);
+  at_least(work.product, rows, width);
   if (static_cast<Index>(work.places.size()) < rows) work.places.resize(static_cast<std::size_t>(rows));
-  ensure(work.product, rows, width);
+  auto block = work.block.topLeftCorner(rows, rows);
   auto product = work.product.topLeftCorner(rows, width);
-  if (width == 1 && plan.trailing.is_dense()) {  // a scalar level: no copy of the block
-    double g = 0;
-    for (Index j = 0; j < rows; ++j) {
-      const double* column = inverse_.data() + where[static_cast<std::size_t>(j)] * plan.trailing.size;
-      double sum = 0;
-      for (Index i = j + 1; i < rows; ++i) sum += column[where[static_cast<std::size_t>(i)]] * panel(i, 0);
-      g += panel(j, 0) * (2 * sum + column[where[static_cast<std::size_t>(j)]] * panel(j, 0));
-    }
-    gathered_[static_cast<std::size_t>(lane_place(pattern.first, 0, 1))] = g;
-  } else {
-    ensure(work.block, rows, rows);
-    auto block = work.block.topLeftCorner(rows, rows);
-    gather_at(plan.trailing, where, inverse_.data(), block, work.places);
-    if (rows * width <= 64)
-      product = block.lazyProduct(panel);
-    else
-      product.noalias() = block * panel;
-    work.packed.resize(triangle_size(s));
-    for (Index member = 0; member < pattern.count; ++member) {
-      for (Index j = 0; j < s; ++j)
-        for (Index i = j; i < s; ++i)
-          work.packed[triangle_index(i, j, s)] = panel.col(member * s + i).dot(product.col(member * s + j));
-      store_level(work.packed, pattern.first + member, gathered_.data());
-    }
-  }
-  work.explained.resize(s * a_.columns());
+  const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(rows));
+  gather_at(a_.plan.trailing, where, inverse_.data(), block, work.places);
+  const Eigen::Map<const Matrix> panel(a_.coupling.data() + pattern.values_begin, rows, width);
+  if (rows * width <= 64)
+    product = block.lazyProduct(panel);
+  else
+    product.noalias() = block * panel;
+  work.packed.resize(triangle_size(s));
   for (Index member = 0; member < pattern.count; ++member) {
-    for (Index e = 0; e < s; ++e)
-      for (Index c = 0; c < a_.columns(); ++c) {
-        double sum = 0;
+    for (Index j = 0; j < s; ++j)
+      for (Index i = j; i < s; ++i)
+        work.packed[triangle_index(i, j, s)] = panel.col(member * s + i).dot(product.col(member * s + j));
+    store_level(work.packed, pattern.first + member, gathered_.data());
+  }
+}
+
+// a' times the trailing solution for every leading level of a pattern.
+void ProfiledDeviance::gather_explained(const Pattern& pattern, PatternWork& work) {
+  const Index s = a_.leading().effects;
+  const Index columns = a_.columns();
+  const Code* where = a_.plan.pattern_rows.data() + pattern.rows_begin;
+  work.explained.resize(s * columns);
+  for (Index member = 0; member < pattern.count; ++member) {
+    for (Index e = 0; e < s; ++e) {
+      const double* level = a_.coupling.data() + pattern.values_begin + (member * s + e) * pattern.rows_count;
+      for (Index c = 0; c < columns; ++c) {
         const double* column = solution_.data() + c * solution_.rows();
-        for (Index i = 0; i < rows; ++i) sum += panel(i, member * s + e) * column[where[static_cast<std::size_t>(i)]];
-        work.explained[e * a_.columns() + c] = sum;
+        double sum = 0;
+        for (Index i = 0; i < pattern.rows_count; ++i) sum += level[i] * column[where[i]];
+        work.explained[e * columns + c] = sum;
       }
+    }
     store_level(work.explained, pattern.first + member, explained_.data());
   }
 }
 
 void ProfiledDeviance::gather_patterns() {
   const auto count = static_cast<Index>(a_.plan.patterns.size());
+  const bool is_scalar = a_.leading().effects == 1 && a_.plan.trailing.is_dense();
   pool_.run(static_cast<Index>(pattern_work_.size()), [&](Index chunk) {
     for (Index k = chunk * pattern_chunk; k < std::min(count, (chunk + 1) * pattern_chunk); ++k) {
       const Pattern& pattern = a_.plan.patterns[static_cast<std::size_t>(k)];
-      if (pattern.rows_count > 0) gather_pattern(pattern, pattern_work_[static_cast<std::size_t>(chunk)]);
+      if (pattern.rows_count == 0) continue;
+      PatternWork& work = pattern_work_[static_cast<std::size_t>(chunk)];
+      if (is_scalar && pattern.count == 1)
+        gather_scalar(pattern);
+      else
+        gather_products(pattern, work);
+      gather_explained(pattern, work);
     }
   });
 }

@@ -50,13 +50,15 @@ class ProfiledDeviance {
  private:
   // Workspace of one task of patterns.
   struct PatternWork {
-    Matrix block, product, panel, g;
+    Matrix block, product;
     Vector packed, explained;
     std::vector<Index> places;
   };
 
   void gather_patterns();
-  void gather_pattern(const Pattern& pattern, PatternWork& work);
+  void gather_scalar(const Pattern& pattern);
+  void gather_products(const Pattern& pattern, PatternWork& work);
+  void gather_explained(const Pattern& pattern, PatternWork& work);
   void trailing_sums();
   void assemble(const RelativeFactor& factor, Derivatives& out);
   void single_factor_information(Matrix& information);

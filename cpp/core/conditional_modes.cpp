@@ -1,0 +1,131 @@
+#include "core/conditional_modes.hpp"
+
+namespace henderson {
+
+namespace {
+
+Index trailing_row(const CrossProducts& a, std::size_t group, Index level) {
+  return a.plan.trailing.node_offset[static_cast<std::size_t>(a.plan.rank_of(group, static_cast<Code>(level)))];
+}
+
+std::span<const Code> rows_of(const CrossProducts& a, const Pattern& pattern) {
+  return {a.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(pattern.rows_count)};
+}
+
+// The coupling of all levels of a pattern, (rows, count * s)
+Eigen::Map<const Matrix> panel_of(const CrossProducts& a, const Pattern& pattern) {
+  return {a.coupling.data() + pattern.values_begin, pattern.rows_count, pattern.count * a.leading().effects};
+}
+
+// a_j' b_2 for every leading position, s after s.
+Vector explained_by(const CrossProducts& a, const Vector& b_trailing) {
+  const Index s = a.leading().effects;
+  Vector out = Vector::Zero(a.leading().levels * s);
+  for (const Pattern& pattern : a.plan.patterns) {
+    const std::span<const Code> rows = rows_of(a, pattern);
+    Vector near(pattern.rows_count);
+    for (Index i = 0; i < near.size(); ++i) near[i] = b_trailing[rows[static_cast<std::size_t>(i)]];
+    out.segment(pattern.first * s, pattern.count * s).noalias() = panel_of(a, pattern).transpose() * near;
+  }
+  return out;
+}
+
+StackedModes leading_modes(const CrossProducts& a, const BlockedCholesky& cholesky, const Vector& contrast,
+                           const Vector& explained) {
+  const Group& group = a.leading();
+  const Index s = group.effects;
+  StackedModes out{Matrix(group.levels, s), Matrix(group.levels, s)};
+  Vector packed(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s);
+  const Eigen::Map<const Matrix> h_level(h.data(), s, s);
+  for (Index level = 0; level < group.levels; ++level) {
+    const Index position = a.plan.place(static_cast<Code>(level));
+    load_level(a.gram.data(), position, packed);
+    load_level(cholesky.leading().h.data(), position, h);
+    load_level(a.xy.data(), position, xy);
+    v.noalias() = Eigen::Map<const Matrix>(xy.data(), a.columns(), s).transpose() * contrast;
+    if (explained.size() > 0) v -= explained.segment(position * s, s);
+    const Vector modes = h_level.transpose() * (h_level * v);
+    out.b.row(level) = modes;
+    for (Index i = 0; i < s; ++i) {
+      out.w(level, i) = v[i];
+      for (Index j = 0; j < s; ++j) out.w(level, i) -= packed[triangle_index(i, j, s)] * modes[j];
+    }
+  }
+  return out;
+}
+
+std::vector<Matrix> leading_variances(const CrossProducts& a, const BlockedCholesky& cholesky, const Vector& inverse) {
+  const Group& group = a.leading();
+  const Index s = group.effects;
+  std::vector<Matrix> at_position(static_cast<std::size_t>(group.levels)), out(at_position.size());
+  Vector h(s * s);
+  const Eigen::Map<const Matrix> h_level(h.data(), s, s);
+  for (Index position = 0; position < group.levels; ++position) {
+    load_level(cholesky.leading().h.data(), position, h);
+    at_position[static_cast<std::size_t>(position)] = h_level.transpose() * h_level;
+  }
+  Matrix block;
+  std::vector<Index> places(static_cast<std::size_t>(a.plan.trailing_size()));
+  for (const Pattern& pattern : a.plan.patterns) {
+    if (pattern.rows_count == 0) continue;
+    block.resize(pattern.rows_count, pattern.rows_count);
+    gather_at(a.plan.trailing, rows_of(a, pattern), inverse.data(), block, places);
+    for (Index member = 0; member < pattern.count; ++member) {
+      Matrix& w = at_position[static_cast<std::size_t>(pattern.first + member)];
+      const Matrix aw = panel_of(a, pattern).middleCols(member * s, s) * w;
+      w += aw.transpose() * block * aw;
+    }
+  }
+  for (Index level = 0; level < group.levels; ++level)
+    out[static_cast<std::size_t>(level)] =
+        std::move(at_position[static_cast<std::size_t>(a.plan.place(static_cast<Code>(level)))]);
+  return out;
+}
+
+}  // namespace
+
+std::vector<StackedModes> conditional_modes(const CrossProducts& a, BlockedCholesky& cholesky) {
+  Vector contrast(a.columns());
+  contrast << -cholesky.beta(), 1.0;
+  Vector b_trailing, w_trailing, explained;
+  if (a.plan.has_trailing()) {
+    Matrix solution, residual;
+    cholesky.trailing_solution(solution, residual);
+    b_trailing = solution * contrast;
+    w_trailing = residual * contrast;
+    explained = explained_by(a, b_trailing);
+  }
+  std::vector<StackedModes> out{leading_modes(a, cholesky, contrast, explained)};
+  for (std::size_t g = 1; g < a.plan.groups.size(); ++g) {
+    const Group& group = a.plan.groups[g];
+    StackedModes modes{Matrix(group.levels, group.effects), Matrix(group.levels, group.effects)};
+    for (Index level = 0; level < group.levels; ++level) {
+      modes.b.row(level) = b_trailing.segment(trailing_row(a, g, level), group.effects);
+      modes.w.row(level) = w_trailing.segment(trailing_row(a, g, level), group.effects);
+    }
+    out.push_back(std::move(modes));
+  }
+  return out;
+}
+
+std::vector<std::vector<Matrix>> unscaled_variances(const CrossProducts& a, BlockedCholesky& cholesky) {
+  Vector inverse;
+  std::vector<Matrix> unused;
+  if (a.plan.has_trailing()) cholesky.trailing_inverse(inverse, unused);
+  std::vector<std::vector<Matrix>> out{leading_variances(a, cholesky, inverse)};
+  for (std::size_t g = 1; g < a.plan.groups.size(); ++g) {
+    const Group& group = a.plan.groups[g];
+    const Index s = group.effects;
+    std::vector<Matrix> blocks(static_cast<std::size_t>(group.levels), Matrix(s, s));
+    for (Index level = 0; level < group.levels; ++level) {
+      const Index row = trailing_row(a, g, level);
+      Matrix& own = blocks[static_cast<std::size_t>(level)];
+      for (Index j = 0; j < s; ++j)
+        for (Index i = j; i < s; ++i) own(i, j) = own(j, i) = inverse[entry_place(a.plan.trailing, row + i, row + j)];
+    }
+    out.push_back(std::move(blocks));
+  }
+  return out;
+}
+
+}  // namespace henderson
