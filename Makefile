@@ -1,6 +1,7 @@
 # make demo    install into .venv and fit a first model        make test        install, run all tests, check the packages
 # make lint    ruff, clang-format                              make typecheck   mypy --strict
 # make cpp-test  C++ tests under ASan and UBSan                make bench       time against the peers that are installed
+# make bench-shapes  time of every shape, its limit    make bench-check  counters of work against their baseline
 # Needs python3 >= 3.11 with venv and headers, a C++20 compiler and git; everything else comes from PyPI into .venv.
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ cpp_files := $(wildcard cpp/core/*.?pp cpp/bindings/*.?pp cpp/tests/*.?pp)
 package_files := $(cpp_files) CMakeLists.txt pyproject.toml README.md \
 	$(shell find python -type f -not -name '*.pyc' -not -path '*/.*')
 
-.PHONY: demo test quick-test lint format typecheck cpp-test bench clean
+.PHONY: demo test quick-test lint format typecheck cpp-test bench bench-shapes bench-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -47,6 +48,12 @@ cpp-test: $(VENV)/.ready
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/run.py --readme
+
+bench-shapes: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/shapes.py --peers
+
+bench-check: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/check.py
 
 clean:
 	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

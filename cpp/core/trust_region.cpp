@@ -224,9 +224,11 @@ class Minimiser {
   // The last step, with negligible columns of lam at exactly zero.
   void finish(const Step& step) {
     if (out_.evaluations >= options_.max_evaluations) return;
-    RelativeFactor last = compose_without_negligible(moved(point_, basis_, step.step));
+    SpectralFactor point = moved(point_, basis_, step.step);
+    RelativeFactor last = compose_without_negligible(point);
     const double value = evaluate(last, step.decrement);
     if (!(value <= out_.value + noise_)) return;
+    point_ = std::move(point);
     out_.factor = std::move(last);
     out_.value = value;
   }
@@ -266,7 +268,7 @@ class Minimiser {
     return true;
   }
 
-  // Ranks, and the smallest eigenvalue of G over the directions that lam lacks.
+  // Ranks, and the smallest eigenvalue of G (at the last derivatives) over the directions that lam lacks.
   void certify() {
     out_.curvature = std::numeric_limits<double>::quiet_NaN();
     for (std::size_t t = 0; t < point_.size(); ++t) {
