@@ -23,7 +23,7 @@ LESS_IS_BETTER = ("evaluations", "value_flops", "stored_bytes")
 KEPT = (*LESS_IS_BETTER, "storage", "status")
 ROUNDING = 1e-9  # of a predicted number of flops
 STORED_FOR = "v4"  # instructions of the baseline; with others, rounding can cost the last step once more
-LAST_STEP = 1.5  # evaluations
+LAST_STEP = 1.0  # evaluations
 
 Counters = dict[str, dict[str, Any]]
 
