@@ -190,7 +190,7 @@ def table(results: dict[str, Any]) -> str:
     known = results["machine"]["versions"]
     heads = [f"{name} {known.get(name, '')}".strip() for name in present]
     lines = [
-        f"| milliseconds, best of {results['rounds']} | " + " | ".join(heads) + " |",
+        f"| milliseconds, best of up to {results['rounds']} | " + " | ".join(heads) + " |",
         "|---|" + "---:|" * len(present),
     ]
     for case in results["cases"].values():

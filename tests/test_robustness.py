@@ -195,13 +195,18 @@ def test_far_away_columns_give_the_dense_answer_at_the_same_theta():
     np.testing.assert_allclose(fit.beta[1:], same.beta[1:], rtol=1e-7)
 
 
-def lost_digits(ratio, n):
-    """Error of a criterion whose residual sum of squares is a difference of numbers that many times as large."""
-    return 4 * np.finfo(float).eps * ratio * n
+LOST_DIGITS = pytest.mark.xfail(reason="the residual sum of squares is a difference of cross-products", strict=True)
+"""Known defect: about as many digits are lost as the variance ratio has."""
 
 
-@pytest.mark.parametrize("theta", [0.0, 1e-6, 1e-3, 1.0, 1e3, 1e6])
-@REML
+@pytest.mark.parametrize(
+    "theta, reml",
+    [
+        *((theta, reml) for theta in [0.0, 1e-6, 1e-3, 1.0, 1e3] for reml in [True, False]),
+        pytest.param(1e6, True, marks=LOST_DIGITS),
+        (1e6, False),
+    ],
+)
 def test_the_criterion_at_huge_and_tiny_theta_is_that_of_the_closed_form(theta, reml):
     """Balanced one-way: log|V| = levels log(1 + replicates theta^2), and V^-1 shrinks the means."""
     levels, replicates = 9, 5
@@ -213,11 +218,12 @@ def test_the_criterion_at_huge_and_tiny_theta_is_that_of_the_closed_form(theta, 
     expected += reml * (np.log(y.size) - np.log1p(grown))
     codes = np.repeat(np.arange(levels, dtype=np.int32), replicates)
     problem = _core.Problem(y.ravel(), [None], [codes], [levels], [(0, [None])])
-    found = problem.criterion(np.array([theta]), reml)
-    assert found == pytest.approx(expected, rel=1e-12, abs=lost_digits(grown, y.size))
+    assert problem.criterion(np.array([theta]), reml) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("ratio", [1e-8, 1e-4, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize(
+    "ratio", [1e-8, 1e-4, 1e4, 1e6, *(pytest.param(ratio, marks=LOST_DIGITS) for ratio in [1e8, 1e12])]
+)
 @REML
 def test_huge_and_tiny_variance_ratios_are_those_of_the_closed_form(ratio, reml):
     """Balanced one-way: the optimum has a closed form in the two mean squares."""
@@ -236,7 +242,7 @@ def test_huge_and_tiny_variance_ratios_are_those_of_the_closed_form(ratio, reml)
     total = levels * (replicates - 1) * np.log(within) + df * np.log(within + replicates * wanted)
     total += y.size * (1 + np.log(2 * np.pi)) if not reml else (y.size - 1) * (1 + np.log(2 * np.pi)) + np.log(y.size)
     assert fit.converged
-    assert fit.criterion == pytest.approx(total, abs=1e-9 + lost_digits(ratio, y.size))
+    assert fit.criterion == pytest.approx(total, abs=1e-7)
     assert fit.sigma**2 == pytest.approx(within, rel=1e-6)
     if ratio > 1e-5:
         assert fit.theta[0] ** 2 == pytest.approx(ratio, rel=1e-5)
