@@ -46,10 +46,41 @@ def test_crossed_factors_have_a_dense_one():
         "trailing",
         "coupling",
         "Schur complement",
+        "why",
+        "why this lead",
+        "before",
+        "after",
         "each evaluation",
     ]
     assert "307 x 307, dense, " in lines[4]
-    assert "flop to form it, " in lines[5]
+    assert "dense: the levels of terms[0] fill most of it" in lines[5]
+    assert "terms[1] first: " in lines[6]
+    assert "flop to form it, " in lines[9]
+    before = 400 + blocks.schur.coupling_entries + 300 + 7 + 300 * 7  # every pair of the small factors meets
+    assert blocks.entries_before == before
+    assert blocks.entries_after == 400 + blocks.schur.coupling_entries + blocks.schur.entries
+    assert blocks.bytes == 8 * (blocks.entries_before + blocks.entries_after)
+
+
+def test_the_larger_factor_leads_where_both_orders_are_dense():
+    blocks = crossed(20000, 400, 390).blocks
+    assert [lead.name for lead in blocks.leads] == ["terms[0]", "terms[1]"]
+    assert blocks.leads[0].flops == blocks.flops < blocks.leads[1].flops
+
+
+def test_a_smaller_factor_leads_where_that_is_less_work():
+    """Four rows for each level of the smaller factor: it leaves cliques of four, the larger one leaves a full matrix."""
+    rng = np.random.default_rng(0)
+    blocks = fit_arrays(
+        rng.normal(size=3000),
+        np.ones(3000),
+        terms=[RandomTerm(rng.zipf(1.3, 3000) % 1000), RandomTerm(np.arange(3000) // 4)],
+        max_evaluations=1,
+    ).blocks
+    assert [lead.name for lead in blocks.leads] == ["terms[1]", "terms[0]"]
+    assert blocks.leads[0].flops == blocks.flops < 0.3 * blocks.leads[1].flops
+    assert "sparse: " in str(blocks)
+    assert "terms[0] first: " in str(blocks)
 
 
 def test_a_sparse_schur_complement_says_so():

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/equal_levels.hpp"
+
 namespace henderson {
 
 namespace {
@@ -326,6 +328,7 @@ CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   a.plan = plan_elimination(data);
   least_squares(a, data, pool);
   accumulate(a, data, pool);
+  join_equal_levels(a);
   if (a.plan.has_trailing()) {
     couple_leading(a, data, pool);
     for (std::size_t t = 1; t + 1 < a.plan.groups.size(); ++t) couple_trailing(a, data, t);

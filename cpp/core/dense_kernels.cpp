@@ -7,22 +7,25 @@ namespace henderson {
 
 namespace {
 
-constexpr Index tile = 128;  // of products and triangular solves
+constexpr Index tile = 128;   // of products and triangular solves
+constexpr Index outer = 512;  // a multiple of it
 
 Index tiles(Index size, Index width = tile) { return (size + width - 1) / width; }
 
 Index tile_rows(Index size, Index t, Index width = tile) { return std::min(width, size - t * width); }
 
+// c += sign y y'_(top), the part on and below the diagonal; c (rows of y, at most as many columns).
 void accumulate_outer(const ConstBlock& y, double sign, Block c, ThreadPool& pool) {
-  const Index count = tiles(c.rows());
-  pool.run(count * (count + 1) / 2, [&](Index task) {
+  const Index down = tiles(c.rows());
+  const Index across = tiles(c.cols());
+  pool.run(across * down - across * (across - 1) / 2, [&](Index task) {
     Index j = 0;
-    while (task >= count - j) task -= count - j++;  // lower triangle of tiles, column by column
+    while (task >= down - j) task -= down - j++;  // tiles, column by column
     const Index i = j + task;
     const auto yi = y.middleRows(i * tile, tile_rows(c.rows(), i));
-    const auto yj = y.middleRows(j * tile, tile_rows(c.rows(), j));
+    const auto yj = y.middleRows(j * tile, tile_rows(c.cols(), j));
     auto target = c.block(i * tile, j * tile, yi.rows(), yj.rows());
-    if (i == j)
+    if (i == j && yi.rows() == yj.rows())
       target.selfadjointView<Eigen::Lower>().rankUpdate(yi, sign);
     else if (sign > 0)
       target.noalias() += yi * yj.transpose();
@@ -44,18 +47,29 @@ void solve_right_transposed(const ConstBlock& l, Block x, ThreadPool& pool) {
   });
 }
 
+void solve_right(const ConstBlock& l, Block x, ThreadPool& pool) {
+  pool.run(tiles(x.rows()), [&](Index t) {
+    auto rows = x.middleRows(t * tile, tile_rows(x.rows(), t));
+    l.triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(rows);
+  });
+}
+
+// Panels of `outer` columns, so that the matrix passes through memory once for each of them and not for each tile.
 bool cholesky_in_place(Block a, ThreadPool& pool) {
   const Index n = a.rows();
-  for (Index j = 0; j < n; j += tile) {
-    const Index width = std::min(tile, n - j);
-    const Index below = n - j - width;
-    Block diagonal = a.block(j, j, width, width);
-    Eigen::LLT<Block> llt(diagonal);
-    if (llt.info() != Eigen::Success || !diagonal.diagonal().allFinite()) return false;
-    if (below == 0) break;
-    Block panel = a.block(j + width, j, below, width);
-    solve_right_transposed(diagonal, panel, pool);
-    subtract_outer(panel, a.block(j + width, j + width, below, below), pool);
+  for (Index begin = 0; begin < n; begin += outer) {
+    const Index end = std::min(n, begin + outer);
+    for (Index j = begin; j < end; j += tile) {
+      const Index width = std::min(tile, end - j);
+      const Index next = j + width;
+      Block diagonal = a.block(j, j, width, width);
+      Eigen::LLT<Block> llt(diagonal);
+      if (llt.info() != Eigen::Success || !diagonal.diagonal().allFinite()) return false;
+      Block panel = a.block(next, j, n - next, width);
+      solve_right_transposed(diagonal, panel, pool);
+      subtract_outer(panel, a.block(next, next, n - next, end - next), pool);
+    }
+    subtract_outer(a.block(end, begin, n - end, end - begin), a.block(end, end, n - end, n - end), pool);
   }
   return true;
 }

@@ -18,7 +18,9 @@ using ConstBlock = Eigen::Ref<const Matrix, 0, Eigen::OuterStride<>>;
 [[nodiscard]] bool cholesky_in_place(Block a, ThreadPool& pool);
 // x := x L^-T (rows of x in parallel)
 void solve_right_transposed(const ConstBlock& l, Block x, ThreadPool& pool);
-// c := c + y y' or c - y y', lower triangle
+// x := x L^-1 (rows of x in parallel)
+void solve_right(const ConstBlock& l, Block x, ThreadPool& pool);
+// c := c + y y' or c - y y', on and below the diagonal; c may have fewer columns than y has rows, the first ones
 void add_outer(const ConstBlock& y, Block c, ThreadPool& pool);
 void subtract_outer(const ConstBlock& y, Block c, ThreadPool& pool);
 

@@ -1,6 +1,7 @@
 #include "core/elimination_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -10,7 +11,9 @@ namespace henderson {
 namespace {
 
 constexpr Index small_trailing = 48;  // below this a dense trailing block needs no second thought
+constexpr Index largest_dense = 30000;
 constexpr double dense_gain = 6.0;    // flops of a dense factorisation run this much faster than scattered ones
+constexpr double worth_a_look = 0.5;  // of the largest factor's size: smaller ones leave too much behind to lead
 
 std::vector<Group> stacked_groups(const ModelData& data) {
   std::vector<Group> groups;
@@ -123,12 +126,14 @@ std::vector<Code> by_frequency(const EliminationPlan& plan, const Neighbours& le
   return rank;
 }
 
+// Dense or sparse: both are predicted unless one is out of the question.
 SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& leading,
-                               const std::vector<std::vector<Code>>& classes) {
+                               const std::vector<std::vector<Code>>& classes, LeadChoice& choice) {
   std::vector<Index> sizes;
   for (std::size_t u = 1; u < plan.groups.size(); ++u)
     sizes.insert(sizes.end(), static_cast<std::size_t>(plan.groups[u].levels), plan.groups[u].effects);
-  const auto q = static_cast<double>(std::accumulate(sizes.begin(), sizes.end(), Index{0}));
+  choice.trailing_size = std::accumulate(sizes.begin(), sizes.end(), Index{0});
+  const auto q = static_cast<double>(choice.trailing_size);
   const auto nodes = static_cast<double>(sizes.size());
   double pairs = 0;
   for (const auto& members : classes) {
@@ -136,12 +141,30 @@ SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& le
     const auto met = static_cast<double>(leading.start[level + 1] - leading.start[level]);
     pairs += met * met;
   }
-  const bool is_small = q <= static_cast<double>(small_trailing);
-  const bool cliques_fill_it = 2 * pairs >= nodes * nodes && q < 3e4;
-  if (is_small || cliques_fill_it) return dense_layout(sizes, by_frequency(plan, leading));
+  choice.dense_flops = q * (q + 1) * (2 * q + 1) / 6;  // sum of k^2
+  choice.is_small = choice.trailing_size <= small_trailing;
+  choice.is_filled = 2 * pairs >= nodes * nodes && choice.trailing_size < largest_dense;
+  if (choice.is_small || choice.is_filled) return dense_layout(sizes, by_frequency(plan, leading));
   SupernodalLayout sparse = sparse_layout(trailing_graph(plan, leading, classes), sizes);
-  const bool dense_is_cheaper = q * q * q / 3 < dense_gain * sparse.flops && q < 3e4;
-  return dense_is_cheaper ? dense_layout(sizes, by_frequency(plan, leading)) : sparse;
+  choice.sparse_flops = sparse.flops;
+  choice.is_dense = choice.dense_flops < dense_gain * sparse.flops && choice.trailing_size < largest_dense;
+  return choice.is_dense ? dense_layout(sizes, by_frequency(plan, leading)) : sparse;
+}
+
+// Patterns that start at neighbouring columns of a sparse Schur complement lie together: it is passed over once.
+void sort_by_first_rank(const EliminationPlan& plan, const Neighbours& leading,
+                        std::vector<std::vector<Code>>& classes) {
+  std::vector<std::pair<Code, std::vector<Code>>> keyed;
+  keyed.reserve(classes.size());
+  for (auto& members : classes) {
+    const auto level = static_cast<std::size_t>(members.front());
+    Code first = std::numeric_limits<Code>::max();
+    for (Index k = leading.start[level]; k < leading.start[level + 1]; ++k)
+      first = std::min(first, plan.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
+    keyed.emplace_back(first, std::move(members));
+  }
+  std::stable_sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (std::size_t c = 0; c < classes.size(); ++c) classes[c] = std::move(keyed[c].second);
 }
 
 void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {
@@ -172,23 +195,68 @@ void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::
   }
 }
 
+void number_nodes(EliminationPlan& plan) {
+  plan.node_base.assign(plan.groups.size() + 1, 0);
+  for (std::size_t u = 1; u < plan.groups.size(); ++u)
+    plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
+}
+
+// The plan that eliminates groups[0] first, as far as its cost depends on it.
+EliminationPlan outline(const ModelData& data, std::vector<Group> groups) {
+  EliminationPlan plan;
+  plan.groups = std::move(groups);
+  number_nodes(plan);
+  plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[0].factor)], data.n));
+  const Neighbours leading = later_nodes(data, plan, 0);
+  auto classes = same_neighbours(leading);
+  LeadChoice choice;
+  choice.factor = plan.groups[0].factor;
+  plan.trailing = choose_layout(plan, leading, classes, choice);
+  if (!plan.trailing.is_dense()) sort_by_first_rank(plan, leading, classes);
+  place_leading(plan, leading, classes);
+  choice.update_flops = plan.update_flops;
+  plan.considered.push_back(choice);
+  return plan;
+}
+
+// Each group that might lead has its plan outlined; the cheapest stays.
+EliminationPlan cheapest_outline(const ModelData& data, const std::vector<Group>& groups) {
+  EliminationPlan best = outline(data, groups);
+  std::vector<LeadChoice> others;
+  const auto size = [&](std::size_t g) { return static_cast<double>(groups[g].levels * groups[g].effects); };
+  for (std::size_t g = 1; g < groups.size() && size(g) >= worth_a_look * size(0); ++g) {
+    std::vector<Group> order = groups;
+    std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(g),
+                order.begin() + static_cast<std::ptrdiff_t>(g) + 1);
+    EliminationPlan other = outline(data, std::move(order));
+    if (other.considered.front().cost() < best.considered.front().cost()) std::swap(best, other);
+    others.push_back(other.considered.front());
+  }
+  best.considered.insert(best.considered.end(), others.begin(), others.end());
+  return best;
+}
+
 }  // namespace
+
+double LeadChoice::cost() const {
+  return dense_gain * update_flops + (is_dense ? dense_flops : dense_gain * sparse_flops);
+}
+
+Index EliminationPlan::node_size() const {
+  constexpr Index largest_kernel = 4;
+  const Index size = has_trailing() ? groups[1].effects : 1;
+  const bool is_common =
+      std::all_of(groups.begin() + 1, groups.end(), [&](const Group& g) { return g.effects == size; });
+  return is_common && size <= largest_kernel ? size : 1;
+}
 
 EliminationPlan plan_elimination(const ModelData& data) {
   EliminationPlan plan;
   plan.groups = stacked_groups(data);
   if (!plan.has_trailing()) return plan;
-  plan.node_base.assign(plan.groups.size() + 1, 0);
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
-  for (std::size_t t = 0; t + 1 < plan.groups.size(); ++t)
+  plan = cheapest_outline(data, plan.groups);
+  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t)
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[t].factor)], data.n));
-
-  const Neighbours leading = later_nodes(data, plan, 0);
-  const auto classes = same_neighbours(leading);
-  plan.trailing = choose_layout(plan, leading, classes);
-  place_leading(plan, leading, classes);
-
   plan.group_of_rank.resize(plan.trailing.rank.size());
   for (std::size_t u = 1; u < plan.groups.size(); ++u)
     for (Code level = 0; level < static_cast<Code>(plan.groups[u].levels); ++level)

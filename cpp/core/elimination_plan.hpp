@@ -44,10 +44,24 @@ struct Neighbours {
   std::vector<Code> node;
 };
 
+// What one factor in the lead would cost; predicted, in floating-point operations of one factorisation.
+struct LeadChoice {
+  Index factor = 0;
+  Index trailing_size = 0;
+  double update_flops = 0;            // to form the Schur complement
+  double dense_flops = 0;             // to factor it as a dense matrix
+  double sparse_flops = -1;           // to factor it by supernodes; negative: not worked out, because
+  bool is_small = false;              //   it is too small to matter, or
+  bool is_filled = false;             //   the cliques of the leading levels fill most of it
+  bool is_dense = true;               // the storage chosen for this lead
+  [[nodiscard]] double cost() const;  // flops weighted by how fast their kind runs
+};
+
 struct EliminationPlan {
-  std::vector<Group> groups;      // groups[0] leads; the others make up the trailing block
-  std::vector<Code> position;     // leading level -> position; empty: the identity
-  std::vector<Pattern> patterns;  // by position
+  std::vector<Group> groups;           // groups[0] leads; the others make up the trailing block
+  std::vector<LeadChoice> considered;  // the leads compared, the chosen one first
+  std::vector<Code> position;          // leading level -> position; empty: the identity
+  std::vector<Pattern> patterns;       // by position
   std::vector<Code> pattern_rows;
   Index coupling_values = 0;  // doubles in the panels of M_21
   SupernodalLayout trailing;
@@ -59,6 +73,8 @@ struct EliminationPlan {
 
   [[nodiscard]] bool has_trailing() const { return groups.size() > 1; }
   [[nodiscard]] Index trailing_size() const { return has_trailing() ? trailing.size : 0; }
+  // Rows that the nodes of the trailing block consist of, where kernels for so many exist; 1 is right for any.
+  [[nodiscard]] Index node_size() const;
   [[nodiscard]] Index place(Code level) const {
     return position.empty() ? level : position[static_cast<std::size_t>(level)];
   }

@@ -1,6 +1,7 @@
 // Small matrices of lanes: eight levels of a factor side by side.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 #include <utility>
@@ -76,6 +77,12 @@ void load_symmetric(const double* packed, LaneMatrix<S>& out) {
   const Index s = out.size();
   for (Index j = 0; j < s; ++j)
     for (Index i = j; i < s; ++i) out(j, i) = out(i, j) = lane(packed, triangle_index(i, j, s));
+}
+
+// Whether the entries of a batch of levels are those of the batch before it, to the last bit.
+inline bool repeats_last(const double* lanes, Index batch, Index entries) {
+  const double* own = lanes + batch * entries * lane_width;
+  return std::equal(own, own + entries * lane_width, own - entries * lane_width);
 }
 
 // out = x y

@@ -49,35 +49,50 @@ Lane factor_and_invert(LaneMatrix<S>& l, LaneMatrix<S>& inverse) {
   return log_det + product.log();
 }
 
+// lam'a lam + I = l l',  h = l^-1 lam'; returns log|l|^2.
+template <int S>
+Lane factor_level(const LaneMatrix<S>& a, const Matrix& lambda, LaneMatrix<S>& l, LaneMatrix<S>& inverse,
+                  LaneMatrix<S>& h) {
+  const Index s = a.size();
+  times_lambda(a, lambda, h);  // room for the product until h is known
+  for (Index j = 0; j < s; ++j)
+    for (Index i = j; i < s; ++i) {
+      Lane sum = lambda(0, i) * h(0, j);
+      for (Index k = 1; k < s; ++k) sum += lambda(k, i) * h(k, j);
+      l(i, j) = i == j ? Lane(sum + 1.0) : sum;
+    }
+  const Lane log_det = factor_and_invert(l, inverse);
+  for (Index j = 0; j < s; ++j)
+    for (Index i = 0; i < s; ++i) {
+      Lane sum = inverse(i, 0) * lambda(j, 0);
+      for (Index k = 1; k <= i; ++k) sum += inverse(i, k) * lambda(j, k);
+      h(i, j) = sum;
+    }
+  return log_det;
+}
+
 template <int S>
 void eliminate_chunk(const LeadingShape& shape, const double* gram, const double* xy, const Matrix& lambda,
                      LeadingFactor& factor, Index begin, Index end, LeadingTask& task) {
   const Index s = S > 0 ? S : shape.effects;
   const Index columns = shape.columns;
   const Index triangle = triangle_size(s);
-  task.scratch.begin(5 * s * s + columns);
-  LaneMatrix<S> a(s, task.scratch), product(s, task.scratch), l(s, task.scratch), inverse(s, task.scratch),
-      h(s, task.scratch);
+  task.scratch.begin(4 * s * s + columns);
+  LaneMatrix<S> a(s, task.scratch), l(s, task.scratch), inverse(s, task.scratch), h(s, task.scratch);
   Lane* row = task.scratch.take(columns);
-  Lane log_det = Lane::Zero();
+  Lane log_det = Lane::Zero(), batch_log_det = Lane::Zero();
   task.corner.assign(static_cast<std::size_t>(triangle_size(columns)), Lane::Zero());
   for (Index batch = begin; batch < end; ++batch) {
-    load_symmetric(gram + batch * triangle * lane_width, a);
-    times_lambda(a, lambda, product);
-    for (Index j = 0; j < s; ++j)
-      for (Index i = j; i < s; ++i) {
-        Lane sum = lambda(0, i) * product(0, j);
-        for (Index k = 1; k < s; ++k) sum += lambda(k, i) * product(k, j);
-        l(i, j) = i == j ? Lane(sum + 1.0) : sum;
-      }
-    log_det += factor_and_invert(l, inverse);
+    if (batch == begin || !repeats_last(gram, batch, triangle)) {
+      load_symmetric(gram + batch * triangle * lane_width, a);
+      batch_log_det = factor_level(a, lambda, l, inverse, h);
+    }
+    log_det += batch_log_det;
     double* h_out = factor.h.data() + batch * s * s * lane_width;
     double* inverse_out = factor.inverse.data() + batch * triangle * lane_width;
     for (Index j = 0; j < s; ++j)
       for (Index i = 0; i < s; ++i) {
-        Lane sum = inverse(i, 0) * lambda(j, 0);
-        for (Index k = 1; k <= i; ++k) sum += inverse(i, k) * lambda(j, k);
-        lane(h_out, j * s + i) = h(i, j) = sum;
+        lane(h_out, j * s + i) = h(i, j);
         if (i >= j) lane(inverse_out, triangle_index(i, j, s)) = inverse(i, j);
       }
     const double* v = xy + batch * s * columns * lane_width;

@@ -204,15 +204,21 @@ void differentiate_chunk(const LeadingShape& shape, const LeadingInputs& in, con
   LevelResiduals<S> residuals(shape, in, sums.scratch);
   Lane* pairs = sums.scratch.take(triangle);
   for (Index batch = begin; batch < end; ++batch) {
-    load_symmetric(in.gram + batch * triangle * lane_width, a);
-    for (Index j = 0; j < s; ++j)
-      for (Index i = 0; i < s; ++i) h(i, j) = lane(factor.h.data() + batch * s * s * lane_width, j * s + i);
-    shrinkage.compute(a, h, factor.inverse.data() + batch * triangle * lane_width);
-    shrinkage.refine(a, covariance);
+    const bool is_new = batch == begin || !repeats_last(in.gram, batch, triangle);
+    if (is_new) {
+      load_symmetric(in.gram + batch * triangle * lane_width, a);
+      for (Index j = 0; j < s; ++j)
+        for (Index i = 0; i < s; ++i) h(i, j) = lane(factor.h.data() + batch * s * s * lane_width, j * s + i);
+      shrinkage.compute(a, h, factor.inverse.data() + batch * triangle * lane_width);
+      shrinkage.refine(a, covariance);
+    }
     residuals.compute(batch, shrinkage.n);
     residuals.store(batch, w, f);
     if (p > 0) residuals.solve_root();
-    curvature.compute(a, shrinkage, in.trailing == nullptr ? nullptr : in.trailing + batch * triangle * lane_width);
+    if (in.trailing != nullptr)
+      curvature.compute(a, shrinkage, in.trailing + batch * triangle * lane_width);
+    else if (is_new)
+      curvature.compute(a, shrinkage, nullptr);
     for (Index j = 0, k = 0; j < s; ++j)
       for (Index i = j; i < s; ++i, ++k) {
         const auto at = static_cast<std::size_t>(k);

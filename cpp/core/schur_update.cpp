@@ -1,6 +1,8 @@
 #include "core/schur_update.hpp"
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "core/blocked_cholesky.hpp"
 #include "core/dense_kernels.hpp"
@@ -23,24 +25,37 @@ std::span<const Code> rows_of(const EliminationPlan& plan, const Pattern& patter
   return {plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(pattern.rows_count)};
 }
 
-// column(r_i) -= sum_k b(i, k) b(j, k) for i >= j, for a panel b of m columns
-void scatter_column(const Code* rows, const double* b, Index count, Index m, Index j, double* column) {
-  if (m == 1) {
-    const double own = b[j];
-    for (Index i = j; i < count; ++i) column[rows[i]] -= b[i] * own;
-    return;
+// K[r_i .., r_j .. r_j + S) -= b_i b_j' for the nodes i >= j of a panel b of M columns; one look-up per S x S block.
+template <int S, int M>
+void scatter_node(const Code* rows, const double* b, Index count, Index j, double* columns, Index q) {
+  using Few = Eigen::Array<double, S, 1>;
+  std::array<std::array<double, S>, M> own;
+  for (int e = 0; e < M; ++e)
+    for (int c = 0; c < S; ++c) own[e][c] = b[e * count + j + c];
+  for (int c = 0; c < S; ++c)
+    for (int r = c; r < S; ++r) {
+      double sum = 0;
+      for (int e = 0; e < M; ++e) sum += b[e * count + j + r] * own[e][c];
+      columns[c * q + rows[j] + r] -= sum;
+    }
+  for (Index i = j + S; i < count; i += S) {
+    double* at = columns + rows[i];
+    for (int c = 0; c < S; ++c) {
+      Few sum = Few::Map(b + i) * own[0][c];
+      for (int e = 1; e < M; ++e) sum += Few::Map(b + e * count + i) * own[e][c];
+      Few::Map(at + c * q) -= sum;
+    }
   }
-  Index k = 0;
-  for (; k + 1 < m; k += 2) {
-    const double* first = b + k * count;
-    const double* second = first + count;
-    const double own_first = first[j], own_second = second[j];
-    for (Index i = j; i < count; ++i) column[rows[i]] -= first[i] * own_first + second[i] * own_second;
-  }
-  if (k < m) {
-    const double* last = b + k * count;
-    const double own = last[j];
-    for (Index i = j; i < count; ++i) column[rows[i]] -= last[i] * own;
+}
+
+template <int S>
+void scatter_panel(const Code* rows, const double* b, Index count, Index m, Index first, Index last, double* k,
+                   Index q) {
+  for (Index j = first; j < last; j += S) {
+    double* columns = k + rows[j] * q;
+    Index e = 0;
+    for (; e + 1 < m; e += 2) scatter_node<S, 2>(rows, b + e * count, count, j, columns, q);
+    if (e < m) scatter_node<S, 1>(rows, b + e * count, count, j, columns, q);
   }
 }
 
@@ -49,41 +64,68 @@ void scatter_column(const Code* rows, const double* b, Index count, Index m, Ind
 SchurUpdate::SchurUpdate(const CrossProducts& a)
     : effects_(a.leading().effects),
       columns_(a.columns()),
+      node_size_(a.plan.node_size()),
       b_(a.coupling.size()),
       t_(static_cast<std::size_t>(a.leading().levels * effects_ * columns_)) {
   const EliminationPlan& plan = a.plan;
   chunk_work_.resize(static_cast<std::size_t>(pattern_chunks(plan)),
                      {Vector(effects_ * effects_), Vector(effects_ * columns_)});
-  std::vector<double> work(static_cast<std::size_t>(plan.trailing.size) + 1, 0.0);
-  Index tallest = 0, longest = 0;
+  Index tallest = 0;
   for (const Pattern& pattern : plan.patterns) {
-    const Index width = pattern.count * effects_;
-    const bool wide = !plan.trailing.is_dense() || (width >= wide_columns && pattern.rows_count >= wide_rows);
+    const bool wide = pattern.count * effects_ >= wide_columns && pattern.rows_count >= wide_rows;
     is_wide_.push_back(wide ? 1 : 0);
-    longest = std::max(longest, pattern.rows_count);
-    if (wide) {
-      wide_.push_back(static_cast<Index>(is_wide_.size()) - 1);
-      tallest = std::max(tallest, pattern.rows_count);
-    }
-    const std::span<const Code> rows = rows_of(plan, pattern);
-    for (std::size_t j = 0; j < rows.size(); ++j)
-      work[static_cast<std::size_t>(rows[j])] +=
-          static_cast<double>(width) * (wide ? 1.0 : static_cast<double>(rows.size() - j));
+    if (wide) tallest = std::max(tallest, pattern.rows_count);
   }
   update_.resize(tallest, tallest);
-  places_.resize(static_cast<std::size_t>(longest));
-  double total = 0;
-  for (const double each : work) total += each;
+  places_.resize(static_cast<std::size_t>(tallest));
+  share_columns(plan);
+  list_segments(plan);
+}
+
+// Tasks of equal work, each a range of whole nodes of K.
+void SchurUpdate::share_columns(const EliminationPlan& plan) {
+  std::vector<double> work(static_cast<std::size_t>(plan.trailing.size) + 1, 0.0);
+  for (std::size_t p = 0; p < plan.patterns.size(); ++p) {
+    const auto width = static_cast<double>(plan.patterns[p].count * effects_);
+    const std::span<const Code> rows = rows_of(plan, plan.patterns[p]);
+    for (std::size_t j = 0; j < rows.size(); ++j)
+      work[static_cast<std::size_t>(rows[j])] +=
+          width * (is_wide_[p] != 0 ? 1.0 : static_cast<double>(rows.size() - j));
+  }
+  const double total = std::accumulate(work.begin(), work.end(), 0.0);
   const double share = total < 1e5 ? total : total / static_cast<double>(scatter_tasks);
   column_bounds_.push_back(0);
   double sum = 0;
-  for (Index c = 0; c < plan.trailing.size; ++c) {
-    sum += work[static_cast<std::size_t>(c)];
+  Index column = 0;
+  for (std::size_t node = 0; node + 1 < plan.trailing.node_offset.size(); ++node) {
+    for (; column < plan.trailing.node_offset[node + 1]; ++column) sum += work[static_cast<std::size_t>(column)];
     if (sum < share) continue;
-    column_bounds_.push_back(c + 1);
+    column_bounds_.push_back(column);
     sum = 0;
   }
   if (column_bounds_.back() < plan.trailing.size) column_bounds_.push_back(plan.trailing.size);
+}
+
+// Which columns of which patterns are whose.
+void SchurUpdate::list_segments(const EliminationPlan& plan) {
+  const auto tasks = column_bounds_.size() - 1;
+  std::vector<std::vector<Segment>> of_task(tasks);
+  for (std::size_t p = 0; p < plan.patterns.size(); ++p) {
+    const std::span<const Code> rows = rows_of(plan, plan.patterns[p]);
+    for (std::size_t begin = 0; begin < rows.size();) {
+      const auto bound = std::upper_bound(column_bounds_.begin(), column_bounds_.end(), Index{rows[begin]});
+      const auto end = std::lower_bound(rows.begin(), rows.end(), static_cast<Code>(*bound)) - rows.begin();
+      of_task[static_cast<std::size_t>(bound - column_bounds_.begin()) - 1].push_back(
+          {static_cast<Code>(p), static_cast<Code>(begin), static_cast<Code>(end)});
+      begin = static_cast<std::size_t>(end);
+    }
+  }
+  segment_start_.push_back(0);
+  for (std::vector<Segment>& own : of_task) {
+    segments_.insert(segments_.end(), own.begin(), own.end());
+    segment_start_.push_back(segments_.size());
+    std::vector<Segment>().swap(own);
+  }
 }
 
 void SchurUpdate::multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool) {
@@ -116,43 +158,36 @@ void SchurUpdate::multiply_panels(const CrossProducts& a, const LeadingFactor& f
   });
 }
 
-void SchurUpdate::scatter_columns(const CrossProducts& a, Index begin, Index end, double* k, Matrix& reduced) const {
-  const EliminationPlan& plan = a.plan;
-  const Index q = plan.trailing.size;
-  for (std::size_t p = 0; p < plan.patterns.size(); ++p) {
-    const Pattern& pattern = plan.patterns[p];
-    const std::span<const Code> rows = rows_of(plan, pattern);
-    const auto first = std::lower_bound(rows.begin(), rows.end(), static_cast<Code>(begin));
-    const auto last = std::lower_bound(first, rows.end(), static_cast<Code>(end));
-    if (first == last) continue;
-    const Index m = pattern.count * effects_;
-    const double* b = b_.data() + pattern.values_begin;
-    const double* t = t_.data() + pattern.first * effects_ * columns_;
-    for (Index j = first - rows.begin(); j < last - rows.begin(); ++j) {
-      const Index row = rows[static_cast<std::size_t>(j)];
-      for (Index e = 0; e < m; ++e)
-        for (Index c = 0; c < columns_; ++c) reduced(row, c) -= b[e * pattern.rows_count + j] * t[e * columns_ + c];
-      if (is_wide_[p] == 0) scatter_column(rows.data(), b, pattern.rows_count, m, j, k + row * q);
-    }
-  }
+void SchurUpdate::scatter_segment(const EliminationPlan& plan, const Segment& segment, double* k,
+                                  Matrix& reduced) const {
+  const auto p = static_cast<std::size_t>(segment.pattern);
+  const Pattern& pattern = plan.patterns[p];
+  const Code* rows = plan.pattern_rows.data() + pattern.rows_begin;
+  const Index count = pattern.rows_count;
+  const Index m = pattern.count * effects_;
+  const double* b = b_.data() + pattern.values_begin;
+  const double* t = t_.data() + pattern.first * effects_ * columns_;
+  for (Index j = segment.first; j < segment.last; ++j)
+    for (Index e = 0; e < m; ++e)
+      for (Index c = 0; c < columns_; ++c) reduced(rows[j], c) -= b[e * count + j] * t[e * columns_ + c];
+  if (is_wide_[p] != 0) return;
+  if (!plan.trailing.is_dense())
+    subtract_products(plan.trailing, {rows, static_cast<std::size_t>(count)}, b, m, segment.first, segment.last, k);
+  else if (node_size_ == 1)
+    scatter_panel<1>(rows, b, count, m, segment.first, segment.last, k, plan.trailing.size);
+  else if (node_size_ == 2)
+    scatter_panel<2>(rows, b, count, m, segment.first, segment.last, k, plan.trailing.size);
+  else if (node_size_ == 3)
+    scatter_panel<3>(rows, b, count, m, segment.first, segment.last, k, plan.trailing.size);
+  else
+    scatter_panel<4>(rows, b, count, m, segment.first, segment.last, k, plan.trailing.size);
 }
 
 void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool) {
   const Index rows = pattern.rows_count;
-  const Index m = pattern.count * effects_;
-  const double* b = b_.data() + pattern.values_begin;
   auto update = update_.topLeftCorner(rows, rows);
-  if (rows * m <= 64) {
-    for (Index j = 0; j < rows; ++j)
-      for (Index i = j; i < rows; ++i) {
-        double sum = 0;
-        for (Index e = 0; e < m; ++e) sum += b[e * rows + i] * b[e * rows + j];
-        update(i, j) = sum;
-      }
-  } else {
-    update.triangularView<Eigen::Lower>().setZero();
-    add_outer(Eigen::Map<const Matrix>(b, rows, m), update, pool);
-  }
+  update.triangularView<Eigen::Lower>().setZero();
+  add_outer(Eigen::Map<const Matrix>(b_.data() + pattern.values_begin, rows, pattern.count * effects_), update, pool);
   subtract_at(a.plan.trailing, rows_of(a.plan, pattern), update, k, places_);
 }
 
@@ -163,11 +198,13 @@ void SchurUpdate::run(const CrossProducts& a, const LeadingFactor& factor, doubl
   pool.run(zero_slices, [&](Index t) { std::fill(k + size * t / zero_slices, k + size * (t + 1) / zero_slices, 0.0); });
   for (const TrailingEntry& entry : a.entries) k[entry.place] = entry.value;
   reduced = a.trailing_xy;
-  pool.run(static_cast<Index>(column_bounds_.size()) - 1, [&](Index task) {
-    scatter_columns(a, column_bounds_[static_cast<std::size_t>(task)],
-                    column_bounds_[static_cast<std::size_t>(task) + 1], k, reduced);
+  pool.run(static_cast<Index>(segment_start_.size()) - 1, [&](Index task) {
+    const auto t = static_cast<std::size_t>(task);
+    for (std::size_t each = segment_start_[t]; each < segment_start_[t + 1]; ++each)
+      scatter_segment(a.plan, segments_[each], k, reduced);
   });
-  for (const Index wide : wide_) subtract_wide(a, a.plan.patterns[static_cast<std::size_t>(wide)], k, pool);
+  for (std::size_t p = 0; p < is_wide_.size(); ++p)
+    if (is_wide_[p] != 0) subtract_wide(a, a.plan.patterns[p], k, pool);
 }
 
 }  // namespace henderson

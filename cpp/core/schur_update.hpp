@@ -22,21 +22,29 @@ class SchurUpdate {
   void run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced, ThreadPool& pool);
 
  private:
-  void multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool);
-  void scatter_columns(const CrossProducts& a, Index begin, Index end, double* k, Matrix& reduced) const;
-  void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool);
-
   struct ChunkWork {
     Vector h, v;
   };
+  // Rows first .. last of a pattern, all within one task's columns of K.
+  struct Segment {
+    Code pattern = 0, first = 0, last = 0;
+  };
+
+  void share_columns(const EliminationPlan& plan);
+  void list_segments(const EliminationPlan& plan);
+  void multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool);
+  void scatter_segment(const EliminationPlan& plan, const Segment& segment, double* k, Matrix& reduced) const;
+  void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool);
 
   Index effects_ = 0, columns_ = 0;
+  Index node_size_ = 1;    // of every trailing node, if common
   std::vector<double> b_;  // panels of b_j, laid out as the coupling
   std::vector<double> t_;  // H_j v_j: (columns x s) per position
   std::vector<ChunkWork> chunk_work_;
   std::vector<Index> column_bounds_;  // of the tasks that scatter; equal work each
-  std::vector<Index> wide_;           // patterns multiplied out
-  std::vector<char> is_wide_;         // by pattern
+  std::vector<Segment> segments_;     // task after task
+  std::vector<std::size_t> segment_start_;
+  std::vector<char> is_wide_;  // by pattern: multiplied out
   Matrix update_;
   std::vector<Index> places_;
 };

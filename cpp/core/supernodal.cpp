@@ -22,18 +22,18 @@ Index panel_row(const SupernodalLayout& layout, const Supernode& node, Index row
   return node.cols + (std::lower_bound(rows.begin(), rows.end(), static_cast<Code>(row)) - rows.begin());
 }
 
-// Visits the lower triangle of [rows, rows] one column at a time: visit(column index, panel column, panel row of each i
-// >= column).
+// Visits the lower triangle of [rows, rows] one column at a time, from `begin` to `end`: visit(column index, panel
+// column, panel row of each i >= column).
 template <class Visit>
-void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, std::span<Index> place,
-                     Visit&& visit) {
+void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows, std::size_t begin, std::size_t end,
+                     std::span<Index> place, Visit&& visit) {
   if (layout.is_dense()) {
-    for (std::size_t j = 0; j < rows.size(); ++j)
+    for (std::size_t j = begin; j < end; ++j)
       visit(j, static_cast<Index>(rows[j]) * layout.size, [&](std::size_t i) { return static_cast<Index>(rows[i]); });
     return;
   }
   const Supernode* current = nullptr;
-  for (std::size_t j = 0; j < rows.size(); ++j) {
+  for (std::size_t j = begin; j < end; ++j) {
     const Supernode& node = supernode_with(layout, rows[j]);
     if (&node != current) {
       current = &node;
@@ -43,6 +43,40 @@ void for_each_column(const SupernodalLayout& layout, std::span<const Code> rows,
   }
 }
 
+void subtract_columns(const SupernodalLayout& layout, std::span<const Code> rows, std::size_t begin, std::size_t end,
+                      const ConstBlock& update, double* values, std::span<Index> places) {
+  for_each_column(layout, rows, begin, end, places, [&](std::size_t j, Index column, auto&& row) {
+    const double* from = update.data() + static_cast<Index>(j) * update.outerStride();
+    for (std::size_t i = j; i < rows.size(); ++i) values[column + row(i)] -= from[i];
+  });
+}
+
+void gather_columns(const SupernodalLayout& layout, std::span<const Code> rows, std::size_t begin, std::size_t end,
+                    const double* values, Block out, std::span<Index> places) {
+  for_each_column(layout, rows, begin, end, places, [&](std::size_t j, Index column, auto&& row) {
+    for (std::size_t i = j; i < rows.size(); ++i) {
+      const double value = values[column + row(i)];
+      out(static_cast<Index>(i), static_cast<Index>(j)) = value;
+      out(static_cast<Index>(j), static_cast<Index>(i)) = value;
+    }
+  });
+}
+
+// Columns in tasks that own their places; a few hundred rows are done at once.
+constexpr std::size_t shared_rows = 256;
+constexpr std::size_t column_tasks = 32;
+
+std::size_t task_count(std::size_t rows) { return rows < shared_rows ? 1 : column_tasks; }
+
+template <class Columns>
+void share_columns(std::size_t rows, std::span<Index> places, ThreadPool& pool, Columns&& columns) {
+  const std::size_t tasks = task_count(rows);
+  pool.run(static_cast<Index>(tasks), [&](Index task) {
+    const auto t = static_cast<std::size_t>(task);
+    columns(rows * t / tasks, rows * (t + 1) / tasks, places.subspan(t * rows, rows));
+  });
+}
+
 Block panel_of(const Supernode& node, double* values) {
   return Eigen::Map<Matrix, 0, Eigen::OuterStride<>>(values + node.values_begin, node.stride(), node.cols,
                                                      Eigen::OuterStride<>(node.stride()));
@@ -50,6 +84,20 @@ Block panel_of(const Supernode& node, double* values) {
 
 Eigen::Map<const Matrix> panel_of(const Supernode& node, const double* values) {
   return {values + node.values_begin, node.stride(), node.cols};
+}
+
+constexpr Index product_rows = 128;  // of one task
+
+// c -= y'z on and below the diagonal, where the product is symmetric
+void subtract_lower(const ConstBlock& y, const ConstBlock& z, Block c) {
+  const Index width = c.cols();
+  if (width <= 8) {
+    for (Index j = 0; j < width; ++j)
+      for (Index i = j; i < width; ++i) c(i, j) -= y.col(i).dot(z.col(j));
+  } else {
+    c.topRows(width).triangularView<Eigen::Lower>() -= y.leftCols(width).transpose() * z;
+  }
+  c.bottomRows(c.rows() - width).noalias() -= y.rightCols(c.rows() - width).transpose() * z;
 }
 
 // x := l^-1 x and l^-T x by tiles: Eigen's own solve of a large triangle packs it whole, in memory it allocates each
@@ -92,21 +140,27 @@ Index entry_place(const SupernodalLayout& layout, Index row, Index col) {
 
 void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const ConstBlock& update, double* values,
                  std::span<Index> places) {
-  for_each_column(layout, rows, places, [&](std::size_t j, Index column, auto&& row) {
-    const double* from = update.data() + static_cast<Index>(j) * update.outerStride();
-    for (std::size_t i = j; i < rows.size(); ++i) values[column + row(i)] -= from[i];
-  });
+  subtract_columns(layout, rows, 0, rows.size(), update, values, places);
+}
+
+void subtract_products(const SupernodalLayout& layout, std::span<const Code> rows, const double* b, Index m,
+                       Index first, Index last, double* values) {
+  const auto count = static_cast<Index>(rows.size());
+  for (Index j = first; j < last; ++j) {
+    const Index own = rows[static_cast<std::size_t>(j)];
+    const Supernode& node = supernode_with(layout, own);
+    double* column = values + node.values_begin + (own - node.first) * node.stride();
+    for (Index i = j; i < count; ++i) {
+      double sum = 0;
+      for (Index e = 0; e < m; ++e) sum += b[e * count + i] * b[e * count + j];
+      column[panel_row(layout, node, rows[static_cast<std::size_t>(i)])] -= sum;
+    }
+  }
 }
 
 void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out,
                std::span<Index> places) {
-  for_each_column(layout, rows, places, [&](std::size_t j, Index column, auto&& row) {
-    for (std::size_t i = j; i < rows.size(); ++i) {
-      const double value = values[column + row(i)];
-      out(static_cast<Index>(i), static_cast<Index>(j)) = value;
-      out(static_cast<Index>(j), static_cast<Index>(i)) = value;
-    }
-  });
+  gather_columns(layout, rows, 0, rows.size(), values, out, places);
 }
 
 SupernodalWork make_work(const SupernodalLayout& layout) {
@@ -118,7 +172,10 @@ SupernodalWork make_work(const SupernodalLayout& layout) {
     widest = std::max(widest, node.cols);
   }
   SupernodalWork work{
-      Matrix(longest, longest), Matrix(longest, widest), std::vector<Index>(static_cast<std::size_t>(longest)), {}};
+      Matrix(longest, longest),
+      Matrix(longest, widest),
+      std::vector<Index>(static_cast<std::size_t>(longest) * task_count(static_cast<std::size_t>(longest))),
+      {}};
   reserve(largest, work.dense);
   return work;
 }
@@ -145,7 +202,10 @@ bool factor_in_place(const SupernodalLayout& layout, double* values, SupernodalW
       update.triangularView<Eigen::Lower>().setZero();
       add_outer(below, update, pool);
     }
-    subtract_at(layout, rows_of(layout, node), update, values, work.places);
+    const std::span<const Code> rows = rows_of(layout, node);
+    share_columns(rows.size(), work.places, pool, [&](std::size_t begin, std::size_t end, std::span<Index> places) {
+      subtract_columns(layout, rows, begin, end, update, values, places);
+    });
   }
   return true;
 }
@@ -196,16 +256,27 @@ void invert_in_place(const SupernodalLayout& layout, double* values, SupernodalW
       continue;
     }
     Block below = panel.bottomRows(node->rows_count);
-    diagonal.triangularView<Eigen::Lower>().solveInPlace<Eigen::OnTheRight>(below);  // Y
+    solve_right(diagonal, below, pool);
     auto y = work.panel.topLeftCorner(node->rows_count, node->cols);
     y = below;
     auto far = work.update.topLeftCorner(node->rows_count, node->rows_count);
-    gather_at(layout, rows_of(layout, *node), values, far, work.places);
-    below.noalias() = far * y;
-    below *= -1.0;
+    const std::span<const Code> rows = rows_of(layout, *node);
+    share_columns(rows.size(), work.places, pool, [&](std::size_t begin, std::size_t end, std::span<Index> places) {
+      gather_columns(layout, rows, begin, end, values, far, places);
+    });
+    pool.run((node->rows_count + product_rows - 1) / product_rows, [&](Index t) {
+      const Index height = std::min(product_rows, node->rows_count - t * product_rows);
+      auto target = below.middleRows(t * product_rows, height);
+      target.noalias() = far.middleRows(t * product_rows, height) * y;
+      target *= -1.0;
+    });
     invert_from_cholesky(diagonal, work.dense, pool);
-    for (Index j = 0; j < node->cols; ++j)
-      for (Index i = j; i < node->cols; ++i) diagonal(i, j) -= y.col(i).dot(below.col(j));
+    pool.run((node->cols + product_rows - 1) / product_rows, [&](Index t) {
+      const Index first = t * product_rows;
+      const Index width = std::min(product_rows, node->cols - first);
+      subtract_lower(y.rightCols(node->cols - first), below.middleCols(first, width),
+                     diagonal.block(first, first, node->cols - first, width));
+    });
   }
 }
 

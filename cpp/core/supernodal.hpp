@@ -63,6 +63,9 @@ struct SupernodalLayout {
 // values[rows, rows] -= update, lower triangles; rows ascending. `places` is scratch, at least as long as rows.
 void subtract_at(const SupernodalLayout& layout, std::span<const Code> rows, const ConstBlock& update, double* values,
                  std::span<Index> places);
+// values[rows, rows_j] -= b b_j' for first <= j < last, lower triangle, with a panel b (rows, m).
+void subtract_products(const SupernodalLayout& layout, std::span<const Code> rows, const double* b, Index m,
+                       Index first, Index last, double* values);
 // out = values[rows, rows], both triangles.
 void gather_at(const SupernodalLayout& layout, std::span<const Code> rows, const double* values, Block out,
                std::span<Index> places);

@@ -34,13 +34,13 @@ void for_each_plan(const std::vector<Recipe>& recipes, Body&& body) {
 
 }  // namespace
 
-TEST(plan_stacks_the_terms_of_a_factor_and_leads_with_the_largest) {
+TEST(plan_stacks_the_terms_of_a_factor_and_leads_with_the_cheapest) {
   for_each_plan(all_recipes(), [](const Design& design, const EliminationPlan& plan) {
     std::vector<int> seen(design.z.size(), 0);
     for (std::size_t g = 0; g < plan.groups.size(); ++g) {
       const Group& group = plan.groups[g];
       CHECK(group.levels == design.levels[static_cast<std::size_t>(group.factor)]);
-      CHECK(g == 0 || plan.groups[g - 1].levels * plan.groups[g - 1].effects >= group.levels * group.effects);
+      CHECK(g < 2 || plan.groups[g - 1].levels * plan.groups[g - 1].effects >= group.levels * group.effects);
       Index next = 0;
       for (std::size_t k = 0; k < group.terms.size(); ++k) {
         const auto term = static_cast<std::size_t>(group.terms[k]);
@@ -52,7 +52,21 @@ TEST(plan_stacks_the_terms_of_a_factor_and_leads_with_the_largest) {
       CHECK(group.effects == next);
     }
     CHECK(std::all_of(seen.begin(), seen.end(), [](int count) { return count == 1; }));
+    CHECK(plan.considered.empty() != plan.has_trailing());
+    for (const LeadChoice& choice : plan.considered) CHECK(plan.considered.front().cost() <= choice.cost());
+    if (plan.has_trailing()) CHECK(plan.considered.front().factor == plan.groups[0].factor);
   });
+}
+
+TEST(plan_lets_a_smaller_factor_lead_where_that_is_less_work) {
+  Design design = draw({.name = "hubs", .n = 1200, .levels = {400, 300}, .terms = {{0, 1}, {1, 1}}, .p = 1});
+  for (std::size_t row = 0; row < 1200; ++row) {  // level 0 of the large factor meets all of the small one
+    design.codes[1][row] = static_cast<Code>(row / 4);
+    design.codes[0][row] = static_cast<Code>(row % 4 == 0 ? 0 : row % 400);
+  }
+  const EliminationPlan plan = plan_elimination(design.data());
+  CHECK(plan.groups[0].factor == 1);
+  CHECK(plan.considered.size() == 2);
 }
 
 TEST(plan_patterns_are_the_leading_levels_that_meet_the_same_trailing_levels) {

@@ -1,4 +1,4 @@
-"""How the Cholesky factor of a model is stored, and what one evaluation of the criterion costs: printed as a table."""
+"""How the Cholesky factor of a model is stored, why, and what one evaluation of the criterion costs: print it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,58 @@ class FactorBlock:
     effects: int
     leads: bool
 
+    @property
+    def entries(self) -> int:
+        """Numbers in its own blocks, one triangle each."""
+        return self.levels * self.effects * (self.effects + 1) // 2
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What it costs to eliminate one grouping factor first, in predicted operations of one evaluation.
+
+    Attributes
+    ----------
+    name
+        The grouping factor.
+    size
+        Order of the Schur complement that it leaves.
+    update_flops
+        To form the Schur complement.
+    dense_flops, sparse_flops
+        To factor it as a dense matrix or by supernodes; `sparse_flops` is None where that was not worked out.
+    is_dense
+        Which of them is cheaper. A dense factorisation runs several times faster per operation.
+    is_small, is_filled
+        Why `sparse_flops` was not worked out: the matrix is small, or the leading levels alone fill most of it.
+    """
+
+    name: str
+    size: int
+    update_flops: float
+    dense_flops: float
+    sparse_flops: float | None
+    is_dense: bool
+    is_small: bool
+    is_filled: bool
+
+    @property
+    def flops(self) -> float:
+        """Operations to form the Schur complement and to factor it."""
+        factor = self.dense_flops if self.is_dense or self.sparse_flops is None else self.sparse_flops
+        return self.update_flops + factor
+
+    @property
+    def reason(self) -> str:
+        """Why its Schur complement would be dense or sparse."""
+        if self.is_small:
+            return "dense: it is small"
+        if self.is_filled:
+            return f"dense: the levels of {self.name} fill most of it"
+        assert self.sparse_flops is not None
+        dense, sparse = _flops(self.dense_flops), _flops(self.sparse_flops)
+        return f"dense: {dense}, sparse {sparse} but slower ones" if self.is_dense else f"sparse: {sparse}, dense {dense}"
+
 
 @dataclass(frozen=True)
 class SchurComplement:
@@ -42,6 +94,8 @@ class SchurComplement:
         Stored as one dense matrix, or else sparse, by supernodes.
     entries, supernodes
         Numbers stored, and column blocks they are stored in.
+    entries_before
+        Numbers of the cross-products that they come from, before the elimination fills them in.
     coupling_entries
         Numbers stored of the block between the leading factor and the others.
     update_flops, factor_flops
@@ -52,6 +106,7 @@ class SchurComplement:
     is_dense: bool
     entries: int
     supernodes: int
+    entries_before: int
     coupling_entries: int
     update_flops: float
     factor_flops: float
@@ -72,15 +127,36 @@ class Blocks:
         The grouping factors, the leading one first.
     schur
         The Schur complement, None where there is one grouping factor only.
+    leads
+        The grouping factors that might have been eliminated first, the chosen one at the head: those at least half as
+        large as the largest.
     """
 
     factors: tuple[FactorBlock, ...]
     schur: SchurComplement | None
+    leads: tuple[Lead, ...] = ()
 
     @property
     def flops(self) -> float:
         """Floating-point operations of the Schur complement in one evaluation of the criterion, as predicted."""
         return 0.0 if self.schur is None else self.schur.update_flops + self.schur.factor_flops
+
+    @property
+    def entries_before(self) -> int:
+        """Numbers in the random effects' cross-products Z'WZ, one triangle."""
+        leading = self.factors[0].entries
+        return leading if self.schur is None else leading + self.schur.coupling_entries + self.schur.entries_before
+
+    @property
+    def entries_after(self) -> int:
+        """Numbers in their Cholesky factor."""
+        leading = self.factors[0].entries
+        return leading if self.schur is None else leading + self.schur.coupling_entries + self.schur.entries
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the cross-products and of the factor."""
+        return BYTES * (self.entries_before + self.entries_after)
 
     def __str__(self) -> str:
         rows = [("leading" if block.leads else "trailing", _factor_text(block)) for block in self.factors]
@@ -88,49 +164,64 @@ class Blocks:
         if found is None:
             rows.append(("Schur complement", "none: one grouping factor"))
         else:
-            rows.append(("coupling", f"sparse, {found.coupling_entries} entries, {_bytes(found.coupling_entries)}"))
-            rows.append(("Schur complement", _schur_text(found)))
-            parts = f"{_flops(found.update_flops)} to form it, {_flops(found.factor_flops)} to factor it"
-            rows.append(("each evaluation", f"{_flops(self.flops)}: {parts}"))
+            rows += [
+                ("coupling", f"sparse, {found.coupling_entries} entries, {_bytes(found.coupling_entries)}"),
+                ("Schur complement", _schur_text(found)),
+                ("why", self.leads[0].reason),
+                ("why this lead", _order_text(self.leads)),
+                ("before", f"{self.entries_before} entries in Z'WZ, {_bytes(self.entries_before)}"),
+                ("after", f"{self.entries_after} entries in L, {_bytes(self.entries_after)}"),
+                ("each evaluation", _evaluation_text(found)),
+            ]
         width = max(len(label) for label, _ in rows)
         return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
 
 
 def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blocks:
     """Word the core's description of its blocks; `names` are those of the grouping factors."""
-    factors = [
+    factors = tuple(
         FactorBlock(names[each["factor"]], each["levels"], each["effects"], each["role"] == "leading")
         for each in description
         if "factor" in each
-    ]
-    schur = [
-        SchurComplement(
-            each["size"],
-            each["storage"] == "dense",
-            each["entries"],
-            each["supernodes"],
-            each["coupling_entries"],
-            each["update_flops"],
-            each["factor_flops"],
-        )
-        for each in description
-        if "factor" not in each
-    ]
-    return Blocks(tuple(factors), schur[0] if schur else None)
+    )
+    found = description[-1]
+    if "factor" in found:
+        return Blocks(factors, None)
+    leads = tuple(Lead(names[each["factor"]], **{key: each[key] for key in _LEAD_KEYS}) for each in found["leads"])
+    schur = SchurComplement(is_dense=found["storage"] == "dense", **{key: found[key] for key in _SCHUR_KEYS})
+    return Blocks(factors, schur, leads)
+
+
+_LEAD_KEYS = ("size", "update_flops", "dense_flops", "sparse_flops", "is_dense", "is_small", "is_filled")
+_SCHUR_KEYS = (
+    *("size", "entries", "supernodes", "entries_before", "coupling_entries", "update_flops", "factor_flops"),
+)
 
 
 def _factor_text(block: FactorBlock) -> str:
     effects = "1 effect" if block.effects == 1 else f"{block.effects} effects"
     if not block.leads:
         return f"{block.name}: {block.levels} levels x {effects}, in the Schur complement"
-    entries = block.levels * block.effects**2
     one = f"{block.effects} x {block.effects}"
+    entries = block.levels * block.effects**2
     return f"{block.name}: {block.levels} levels x {effects}, block diagonal ({one} a level), {_bytes(entries)}"
 
 
 def _schur_text(schur: SchurComplement) -> str:
     storage = "dense" if schur.is_dense else f"sparse, {schur.supernodes} supernodes"
     return f"{schur.size} x {schur.size}, {storage}, {schur.entries} entries, {_bytes(schur.entries)}"
+
+
+def _order_text(leads: Sequence[Lead]) -> str:
+    if len(leads) == 1:
+        return "by far the largest factor"
+    others = "; ".join(f"{other.name} first: {_flops(other.flops)}" for other in leads[1:])
+    return f"{_flops(leads[0].flops)}; {others}"
+
+
+def _evaluation_text(schur: SchurComplement) -> str:
+    total = _flops(schur.update_flops + schur.factor_flops)
+    return f"{total}: {_flops(schur.update_flops)} to form it, {_flops(schur.factor_flops)} to factor it"
 
 
 def _bytes(entries: int) -> str:
