@@ -1,5 +1,3 @@
-#include "core/problem.hpp"
-
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
@@ -8,8 +6,7 @@
 #include <mutex>
 #include <thread>
 
-#include "bindings/arrays.hpp"
-#include "bindings/errors.hpp"
+#include "bindings/bound_problem.hpp"
 #include "bindings/register.hpp"
 #include "bindings/results.hpp"
 
@@ -19,134 +16,6 @@ using namespace py::literals;
 namespace henderson {
 
 namespace {
-
-using CodeArray = py::array_t<Code>;
-
-constexpr double largest = 1e140;  // squares and their sums stay far inside the range of doubles
-constexpr double smallest = 1e-140;
-
-// Throws where a column has a NaN or an infinity, or no square that double precision can hold.
-void require_usable(const double* values, Index n, const char* kind, Index index) {
-  if (values == nullptr) return;
-  double top = 0;
-  Index place = 0;
-  for (Index begin = 0; begin < n; begin += 4096) {
-    const Eigen::Map<const Vector> chunk(values + begin, std::min<Index>(4096, n - begin));
-    if (!std::isfinite((chunk * 0.0).sum()))
-      for (Index i = 0; i < chunk.size(); ++i)
-        if (!std::isfinite(chunk[i])) throw NonFinite(kind, index, begin + i);
-    Index at = 0;
-    const double own = chunk.cwiseAbs().maxCoeff(&at);
-    if (own <= top) continue;
-    top = own;
-    place = begin + at;
-  }
-  if (top > largest || (top > 0 && top < smallest)) throw OutOfScale(kind, index, place);
-}
-
-int available_threads(int asked) {
-  static const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));  // a system call
-  return asked > 0 ? asked : processors;
-}
-
-// One thread while there is little to share: waking the others costs more than a small evaluation.
-int worthwhile_threads(int asked, const ModelData& data) {
-  Index size = 0;
-  for (const RandomTerm& term : data.terms)
-    size += data.factors[static_cast<std::size_t>(term.factor)].levels * static_cast<Index>(term.z.size());
-  return data.n + 20 * size < 100000 ? 1 : available_threads(asked);
-}
-
-// The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive
-// here.
-class BoundProblem {
- public:
-  BoundProblem(const DoubleArray& y, const py::sequence& x, const py::sequence& codes, const std::vector<Index>& levels,
-               const py::sequence& terms, const std::optional<DoubleArray>& weights, int threads) {
-    data_.n = y.size();
-    if (data_.n == 0) throw std::invalid_argument("no rows");
-    data_.y = hold(y);
-    if (weights) data_.weights = hold(*weights);
-    for (const auto& column : x) data_.x.push_back(hold_column(column));
-    for (std::size_t f = 0; f < levels.size(); ++f) data_.factors.push_back(hold_factor(codes[f], levels[f]));
-    for (const auto& item : terms) {
-      const auto pair = py::cast<std::pair<Index, py::sequence>>(item);
-      RandomTerm term{pair.first, {}};
-      if (term.factor < 0 || term.factor >= static_cast<Index>(levels.size()))
-        throw std::invalid_argument("a term names no factor");
-      for (const auto& column : pair.second) term.z.push_back(hold_column(column));
-      data_.terms.push_back(std::move(term));
-    }
-    if (data_.terms.empty()) throw std::invalid_argument("no random terms");
-    asked_threads_ = threads;
-    const py::gil_scoped_release release;
-    check();
-    problem_ = std::make_unique<Problem>(data_, worthwhile_threads(threads, data_));
-  }
-
-  [[nodiscard]] Problem& core() { return *problem_; }
-  [[nodiscard]] const ModelData& data() const { return data_; }
-  [[nodiscard]] int asked_threads() const { return asked_threads_; }
-  [[nodiscard]] std::mutex& mutex() { return mutex_; }
-
-  void set_response(const DoubleArray& y) {
-    if (y.size() != data_.n)
-      throw std::invalid_argument("the response must have as many values as the design has rows");
-    const py::gil_scoped_release release;
-    const std::lock_guard lock(mutex_);
-    require_usable(y.data(), data_.n, "y", 0);
-    ModelData with = data_;
-    with.y = y.data();
-    problem_->set_response(with);
-  }
-
- private:
-  const double* hold(const DoubleArray& values) {
-    if (values.ndim() != 1 || values.size() != data_.n)
-      throw std::invalid_argument("columns must be one-dimensional, of equal length");
-    if (values.strides(0) != static_cast<py::ssize_t>(sizeof(double)) && values.size() > 1)
-      throw std::invalid_argument("columns must be contiguous");
-    held_.append(values);
-    return values.data();
-  }
-
-  Column hold_column(const py::handle& column) {
-    return column.is_none() ? Column{} : Column{hold(py::cast<DoubleArray>(column))};
-  }
-
-  Factor hold_factor(const py::handle& item, Index levels) {
-    const auto codes = py::cast<CodeArray>(item);
-    if (codes.size() != data_.n || levels < 1) throw std::invalid_argument("codes must have a value for each row");
-    held_.append(codes);
-    return {codes.data(), levels};
-  }
-
-  void check() const {
-    require_usable(data_.y, data_.n, "y", 0);
-    require_usable(data_.weights, data_.n, "weights", 0);
-    for (std::size_t j = 0; j < data_.x.size(); ++j)
-      require_usable(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
-    for (std::size_t t = 0; t < data_.terms.size(); ++t)
-      for (const Column& column : data_.terms[t].z) require_usable(column.data, data_.n, "z", static_cast<Index>(t));
-    for (const Factor& factor : data_.factors) {
-      const Eigen::Map<const Eigen::Matrix<Code, Eigen::Dynamic, 1>> codes(factor.codes, data_.n);
-      if (codes.minCoeff() < 0 || codes.maxCoeff() >= factor.levels)
-        throw std::invalid_argument("codes must be in 0 .. levels - 1");
-    }
-  }
-
-  py::list held_;
-  ModelData data_;
-  int asked_threads_ = 0;
-  std::unique_ptr<Problem> problem_;
-  std::mutex mutex_;
-};
-
-Vector checked_theta(const BoundProblem& problem, const DenseArray& theta, Index size) {
-  static_cast<void>(problem);
-  if (theta.size() != size) throw std::invalid_argument("theta must have " + std::to_string(size) + " elements");
-  return to_vector(theta);
-}
 
 // Ctrl-C, looked for at most every 20 ms, by the thread that called.
 class Interrupts {
@@ -184,7 +53,7 @@ TrustRegionOptions options_of(double tolerance, int max_evaluations) {
 BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DenseArray>& start, double tolerance,
                  int max_evaluations, const py::object& callback) {
   std::optional<Vector> from;
-  if (start) from = checked_theta(problem, *start, problem.core().theta_size());
+  if (start) from = checked_theta(problem, *start);
   Interrupts interrupts;
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
@@ -196,7 +65,7 @@ BoundOptimum fit(BoundProblem& problem, bool reml, const std::optional<DenseArra
 }
 
 BoundSolution solve(BoundProblem& problem, const DenseArray& theta, bool reml) {
-  const Vector at = checked_theta(problem, theta, problem.core().theta_size());
+  const Vector at = checked_theta(problem, theta);
   const py::gil_scoped_release release;
   const std::lock_guard lock(problem.mutex());
   std::optional<Solution> solution = problem.core().solve(at, reml);
@@ -205,7 +74,7 @@ BoundSolution solve(BoundProblem& problem, const DenseArray& theta, bool reml) {
 }
 
 py::list conditional_variances(BoundProblem& problem, const DenseArray& theta, bool reml) {
-  const Vector at = checked_theta(problem, theta, problem.core().theta_size());
+  const Vector at = checked_theta(problem, theta);
   std::vector<Matrix> blocks;
   {
     const py::gil_scoped_release release;
@@ -225,11 +94,12 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
   if (y.ndim() != 2 || y.shape(0) != problem.data().n) throw std::invalid_argument("responses must be (n, r)");
   const Index count = y.shape(1);
   std::optional<Vector> from;
-  if (start) from = checked_theta(problem, *start, problem.core().theta_size());
+  if (start) from = checked_theta(problem, *start);
   const Index p = problem.core().cross_products().p;
   Matrix theta(problem.core().theta_size(), count), beta(p, count);
   Vector sigma(count), criterion(count);
   std::vector<int> evaluations(static_cast<std::size_t>(count)), status(static_cast<std::size_t>(count));
+  std::vector<int> is_singular(static_cast<std::size_t>(count));
   const double* values = y.data();
   Interrupts interrupts;
   {
@@ -254,37 +124,52 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
         beta.col(r) = solution ? solution->beta : Vector::Constant(p, std::nan(""));
         evaluations[at] = optimum.evaluations;
         status[at] = static_cast<int>(optimum.status);
+        for (std::size_t t = 0; t < optimum.ranks.size(); ++t)
+          if (optimum.ranks[t] < optimum.factor.lambda[t].rows()) is_singular[at] = 1;
       }
     });
   }
   return py::dict("theta"_a = to_numpy(Matrix(theta.transpose())), "beta"_a = to_numpy(Matrix(beta.transpose())),
                   "sigma"_a = to_numpy(sigma), "criterion"_a = to_numpy(criterion),
                   "evaluations"_a = py::array_t<int>(count, evaluations.data()),
-                  "status"_a = py::array_t<int>(count, status.data()));
+                  "status"_a = py::array_t<int>(count, status.data()),
+                  "is_singular"_a = py::array_t<int>(count, is_singular.data()));
 }
 
+py::dict describe_lead(const LeadChoice& choice) {
+  const auto known = [](double flops) { return flops < 0 ? py::object(py::none()) : py::object(py::float_(flops)); };
+  return py::dict("factor"_a = choice.factor, "size"_a = choice.trailing_size,
+                  "update_flops"_a = choice.update_flops, "dense_flops"_a = choice.dense_flops,
+                  "sparse_flops"_a = known(choice.sparse_flops), "is_dense"_a = choice.is_dense,
+                  "is_small"_a = choice.is_small, "is_filled"_a = choice.is_filled);
+}
+
+// The groups in the order of elimination, then the Schur complement, with the leads that were compared.
 py::list describe_blocks(BoundProblem& problem) {
   const CrossProducts& a = problem.core().cross_products();
-  py::list out;
+  py::list out, leads;
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
     out.append(py::dict("factor"_a = group.factor, "levels"_a = group.levels, "effects"_a = group.effects,
                         "role"_a = g == 0 ? "leading" : "trailing",
                         "storage"_a = g == 0 ? "block diagonal" : "Schur complement"));
   }
+  for (const LeadChoice& choice : a.plan.considered) leads.append(describe_lead(choice));
   if (a.plan.has_trailing())
     out.append(py::dict("role"_a = "Schur complement", "size"_a = a.plan.trailing.size,
                         "storage"_a = a.plan.trailing.is_dense() ? "dense" : "sparse, supernodal",
                         "supernodes"_a = a.plan.trailing.supernodes.size(), "entries"_a = a.plan.trailing.values,
-                        "coupling_entries"_a = a.plan.coupling_values, "update_flops"_a = a.plan.update_flops,
-                        "factor_flops"_a = a.plan.trailing.flops));
+                        "entries_before"_a = a.entries.size(), "coupling_entries"_a = a.plan.coupling_values,
+                        "update_flops"_a = a.plan.update_flops, "factor_flops"_a = a.plan.trailing.flops,
+                        "leads"_a = leads));
   return out;
 }
 
 }  // namespace
 
 void register_problem(py::module_& m) {
-  py::class_<BoundProblem>(m, "Problem")
+  py::class_<BoundProblem> problem(m, "Problem");
+  problem
       .def(py::init<const DoubleArray&, const py::sequence&, const py::sequence&, const std::vector<Index>&,
                     const py::sequence&, const std::optional<DoubleArray>&, int>(),
            "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a, "weights"_a = py::none(), py::kw_only(),
@@ -292,19 +177,13 @@ void register_problem(py::module_& m) {
       .def_property_readonly("n", [](BoundProblem& self) { return self.core().cross_products().n; })
       .def_property_readonly("p", [](BoundProblem& self) { return self.core().cross_products().p; })
       .def_property_readonly("kept", [](BoundProblem& self) { return self.core().cross_products().kept; })
-      .def_property_readonly("q",
-                             [](BoundProblem& self) {
-                               Index q = 0;
-                               for (const Group& group : self.core().cross_products().plan.groups)
-                                 q += group.levels * group.effects;
-                               return q;
-                             })
+      .def_property_readonly("q", [](BoundProblem& self) { return self.core().random_size(); })
       .def_property_readonly("theta_size", [](BoundProblem& self) { return self.core().theta_size(); })
       .def_property_readonly("block_description", describe_blocks)
       .def(
           "criterion",
           [](BoundProblem& self, const DenseArray& theta, bool reml) {
-            const Vector at = checked_theta(self, theta, self.core().theta_size());
+            const Vector at = checked_theta(self, theta);
             const py::gil_scoped_release release;
             const std::lock_guard lock(self.mutex());
             return self.core().criterion(at, reml);
@@ -313,7 +192,7 @@ void register_problem(py::module_& m) {
       .def(
           "gradient",
           [](BoundProblem& self, const DenseArray& theta, bool reml) {
-            const Vector at = checked_theta(self, theta, self.core().theta_size());
+            const Vector at = checked_theta(self, theta);
             Vector slope;
             double value = 0;
             {
@@ -332,6 +211,8 @@ void register_problem(py::module_& m) {
       .def("set_response", &BoundProblem::set_response, "y"_a.noconvert())
       .def("fit_responses", fit_responses, "y"_a, "reml"_a, py::kw_only(), "start"_a = py::none(),
            "tolerance"_a = 1e-10, "max_evaluations"_a = 200, "threads"_a = 0);
+  define_random_effects(problem);
+  define_deviance_parts(problem);
 }
 
 }  // namespace henderson

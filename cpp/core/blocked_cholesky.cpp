@@ -77,7 +77,20 @@ void BlockedCholesky::set_lambda(const RelativeFactor& factor) {
   }
 }
 
+bool BlockedCholesky::is_at(const RelativeFactor& factor) const {
+  if (!is_factored_) return false;
+  for (std::size_t g = 0; g < lambda_.size(); ++g) {
+    const Group& group = a_.plan.groups[g];
+    for (std::size_t k = 0; k < group.terms.size(); ++k) {
+      const Matrix& lambda = factor.lambda[static_cast<std::size_t>(group.terms[k])];
+      if (lambda_[g].block(group.first[k], group.first[k], lambda.rows(), lambda.cols()) != lambda) return false;
+    }
+  }
+  return true;
+}
+
 bool BlockedCholesky::update(const RelativeFactor& factor) {
+  is_factored_ = false;
   set_lambda(factor);
   corner_ = a_.corner;
   log_det_ = eliminate_leading(shape_, a_.gram.data(), a_.xy.data(), lambda_[0], leading_, corner_, pool_);
@@ -94,6 +107,7 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
     half_solve(solved_);  // L_22^-1 Lam_2' reduced
     corner_.noalias() -= solved_.transpose().lazyProduct(solved_);
   }
+  is_factored_ = true;
   return factor_corner();
 }
 

@@ -25,6 +25,8 @@ class BlockedCholesky {
 
   // Factors at the given relative factor; false where the matrix is not positive definite or not finite.
   [[nodiscard]] bool update(const RelativeFactor& factor);
+  // Whether M is factored at this relative factor; a fit without residuals has its factor too.
+  [[nodiscard]] bool is_at(const RelativeFactor& factor) const;
 
   [[nodiscard]] double log_det() const { return log_det_; }   // log|L|^2
   [[nodiscard]] double log_det_root() const;                  // log|R_X|^2, Q coordinates
@@ -35,6 +37,7 @@ class BlockedCholesky {
   [[nodiscard]] LeadingFactor& leading() { return leading_; }
   [[nodiscard]] const LeadingFactor& leading() const { return leading_; }
   [[nodiscard]] const LeadingShape& shape() const { return shape_; }
+  [[nodiscard]] const Vector& trailing_factor() const { return l_; }  // L_22: S = L_22 L_22'
 
   // Z'V^-1[Q r] for the trailing block, and its solution Lam M^-1 Lam'Z'[Q r]; (q_2, p + 1) each.
   void trailing_solution(Matrix& solution, Matrix& residual);
@@ -66,6 +69,7 @@ class BlockedCholesky {
   std::vector<Matrix> transposed_lambda_, inverse_lambda_;  // workspace: Lam', Lam^-T
   std::vector<char> is_large_;                              // by group: Lam is inverted rather than differenced
   double log_det_ = 0, pwrss_ = 0;
+  bool is_factored_ = false;
 };
 
 // Copies the entries of one level out of, or into, lanes.

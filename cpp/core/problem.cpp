@@ -5,7 +5,10 @@
 #include <limits>
 
 #include "core/conditional_modes.hpp"
+#include "core/leverages.hpp"
 #include "core/moment_start.hpp"
+#include "core/random_solve.hpp"
+#include "core/traces.hpp"
 
 namespace henderson {
 
@@ -29,6 +32,12 @@ std::shared_ptr<const TermRoots> term_roots(const CrossProducts& a) {
 
 Problem::Problem(const ModelData& data, int threads)
     : pool_(threads), a_(build_cross_products(data, pool_)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
+
+Index Problem::random_size() const {
+  Index q = 0;
+  for (const Group& group : a_.plan.groups) q += group.levels * group.effects;
+  return q;
+}
 
 double Problem::criterion(const Vector& theta, bool reml) {
   deviance_.set_reml(reml);
@@ -102,6 +111,31 @@ std::vector<Matrix> Problem::conditional_variances(const Vector& theta, bool rem
       }
     }
   }
+  return out;
+}
+
+// Factors M at theta unless it is factored there already.
+bool Problem::factor_at(const Vector& theta) {
+  const RelativeFactor factor = whitened_factor(theta, *roots_);
+  BlockedCholesky& cholesky = deviance_.cholesky();
+  return cholesky.is_at(factor) || cholesky.update(factor) || cholesky.is_at(factor);
+}
+
+bool Problem::solve_random(const Vector& theta, const Eigen::Ref<const Matrix>& rhs, Eigen::Ref<Matrix> out) {
+  if (!factor_at(theta)) return false;
+  henderson::solve_random(a_, deviance_.cholesky(), rhs, out, pool_);
+  return true;
+}
+
+std::optional<Vector> Problem::random_leverages(const Vector& theta, const ModelData& data) {
+  if (!factor_at(theta)) return std::nullopt;
+  return henderson::random_leverages(a_, deviance_.cholesky(), data, pool_);
+}
+
+std::optional<std::vector<Matrix>> Problem::traces(const Vector& theta) {
+  std::vector<Matrix> out = marginal_traces(a_, deviance_.cholesky(), whitened_factor(theta, *roots_), pool_);
+  if (out.empty()) return std::nullopt;
+  for (std::size_t t = 0; t < out.size(); ++t) out[t] = (a_.random[t].r.transpose() * out[t] * a_.random[t].r).eval();
   return out;
 }
 

@@ -5,6 +5,8 @@
 #include <limits>
 #include <numbers>
 
+#include "core/panel_quadratic.hpp"
+
 namespace henderson {
 
 namespace {
@@ -110,18 +112,13 @@ double ProfiledDeviance::noise(double value) const {
   return 2e-14 * (1 + std::abs(value)) + std::min(4e-16 * terms, most_noise);
 }
 
-// G = a'T a of a single scalar level with a dense T, of which nothing is copied.
-void ProfiledDeviance::gather_scalar(const Pattern& pattern) {
-  const Code* where = a_.plan.pattern_rows.data() + pattern.rows_begin;
-  const double* level = a_.coupling.data() + pattern.values_begin;
-  double g = 0;
-  for (Index j = 0; j < pattern.rows_count; ++j) {
-    const double* column = inverse_.data() + where[j] * a_.plan.trailing.size;
-    double below = 0;
-    for (Index i = j + 1; i < pattern.rows_count; ++i) below += column[where[i]] * level[i];
-    g += level[j] * (2 * below + column[where[j]] * level[j]);
-  }
-  gathered_[static_cast<std::size_t>(lane_place(pattern.first, 0, 1))] = g;
+// G = a'T a of the only leading level of a pattern, with a dense T.
+void ProfiledDeviance::gather_in_place(const Pattern& pattern, Index node_size, PatternWork& work) {
+  const Index s = a_.leading().effects;
+  work.packed.resize(triangle_size(s));
+  panel_quadratic(inverse_.data(), a_.plan.trailing.size, a_.plan.pattern_rows.data() + pattern.rows_begin,
+                  a_.coupling.data() + pattern.values_begin, pattern.rows_count, s, node_size, work.packed.data());
+  store_level(work.packed, pattern.first, gathered_.data());
 }
 
 // G = a'T a for every leading level of a pattern.
@@ -175,14 +172,16 @@ void ProfiledDeviance::gather_explained(const Pattern& pattern, PatternWork& wor
 
 void ProfiledDeviance::gather_patterns() {
   const auto count = static_cast<Index>(a_.plan.patterns.size());
-  const bool is_scalar = a_.leading().effects == 1 && a_.plan.trailing.is_dense();
+  const Index s = a_.leading().effects;
+  const Index node_size = a_.plan.node_size();
+  const bool in_place = a_.plan.trailing.is_dense() && has_panel_quadratic(s, node_size);
   pool_.run(static_cast<Index>(pattern_work_.size()), [&](Index chunk) {
     for (Index k = chunk * pattern_chunk; k < std::min(count, (chunk + 1) * pattern_chunk); ++k) {
       const Pattern& pattern = a_.plan.patterns[static_cast<std::size_t>(k)];
       if (pattern.rows_count == 0) continue;
       PatternWork& work = pattern_work_[static_cast<std::size_t>(chunk)];
-      if (is_scalar && pattern.count == 1)
-        gather_scalar(pattern);
+      if (in_place && pattern.count == 1)
+        gather_in_place(pattern, node_size, work);
       else
         gather_products(pattern, work);
       gather_explained(pattern, work);

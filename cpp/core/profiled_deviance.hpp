@@ -46,6 +46,8 @@ class ProfiledDeviance {
   [[nodiscard]] double degrees_of_freedom() const { return static_cast<double>(reml_ ? a_.n - a_.p : a_.n); }
   [[nodiscard]] double sigma2() const { return cholesky_.pwrss() / degrees_of_freedom(); }
   [[nodiscard]] BlockedCholesky& cholesky() { return cholesky_; }
+  // sum_j w_j w_j' per group, at the last derivatives().
+  [[nodiscard]] const std::vector<Matrix>& scores() const { return outer_; }
 
  private:
   // Workspace of one task of patterns.
@@ -56,7 +58,7 @@ class ProfiledDeviance {
   };
 
   void gather_patterns();
-  void gather_scalar(const Pattern& pattern);
+  void gather_in_place(const Pattern& pattern, Index node_size, PatternWork& work);
   void gather_products(const Pattern& pattern, PatternWork& work);
   void gather_explained(const Pattern& pattern, PatternWork& work);
   void trailing_sums();

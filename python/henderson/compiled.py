@@ -101,6 +101,11 @@ class CompiledProblem:
         return problem
 
     @property
+    def threads(self) -> int:
+        """The number of threads asked for, 0 for as many as are useful."""
+        return self._threads
+
+    @property
     def kept(self) -> list[int]:
         """Indices of the columns of X that are not aliased."""
         with self._lock:
@@ -162,6 +167,39 @@ class CompiledProblem:
         with self._lock:
             return self._holding(y).criterion(theta, reml)
 
+    def gradient(self, y: Vector, theta: Vector, reml: bool) -> tuple[float, Vector]:
+        """The criterion of `y` at theta and its exact gradient in theta, sigma profiled out."""
+        with self._lock:
+            return self._holding(y).gradient(theta, reml)
+
+    def deviance_parts(self, y: Vector, factors: Vector) -> tuple[float, float, Vector, Vector, Vector]:
+        """The ML deviance of `y` before sigma is profiled out, at square relative factors lam_t.
+
+        Parameters
+        ----------
+        y
+            The response.
+        factors
+            Row after row, term after term, shape (sum of s²,).
+
+        Returns
+        -------
+        log_det, pwrss
+            log|V| and the penalised residual sum of squares: d = log|V| + n log(2 pi sigma²) + pwrss / sigma².
+        log_det_slope, pwrss_slope
+            Their derivatives in `factors`.
+        beta
+            Fixed effects of the columns kept.
+        """
+        with self._lock:
+            return self._holding(y).deviance_parts(factors)
+
+    def without(self, column: int, y: Vector) -> CompiledProblem:
+        """Compile the problem of the columns kept but one (an index into those of X), with `y` as its response."""
+        x, codes, levels, terms, weights = self._arguments
+        rest = [x[j] for j in self.kept if j != column]
+        return CompiledProblem(y, rest, codes, levels, terms, weights, self._threads)
+
     def solve(self, y: Vector, theta: Vector, reml: bool) -> Solution:
         """Solve for all that follows from theta."""
         with self._lock:
@@ -182,6 +220,24 @@ class CompiledProblem:
         """Per term (levels, s, s): variances of the random effects given y, beta and theta."""
         with self._lock:
             return self._holding(y).conditional_variances(theta, reml)
+
+    def solve_random(self, theta: Vector, rhs: Matrix) -> Matrix:
+        """H rhs at theta, (q, m) each, with H = Lambda (Lambda'Z'WZ Lambda + I)⁻¹ Lambda'.
+
+        `rhs` is in Fortran's order; its rows run term after term, code after code, the effects of a level side by side.
+        """
+        with self._lock:
+            return self._holding(self._y).solve_random(theta, rhs)
+
+    def random_leverages(self, theta: Vector) -> Vector:
+        """w_i z_i'H z_i for every row, H as in `solve_random`, shape (n,)."""
+        with self._lock:
+            return self._holding(self._y).random_leverages(theta)
+
+    def traces(self, theta: Vector) -> list[Matrix]:
+        """Per term (s, s): the sum over its levels j of [Z'V⁻¹Z]_jj, V in units of sigma²; theta may be singular."""
+        with self._lock:
+            return self._holding(self._y).traces(theta)
 
     def _require_residuals(self, problem: _core.Problem, y: Vector, found: _core.Optimum, reml: bool) -> None:
         """Refuse a response that leaves no residual variance to estimate: its fit ends where rounding stops it."""

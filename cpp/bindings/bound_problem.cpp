@@ -1,0 +1,125 @@
+#include "bindings/bound_problem.hpp"
+
+#include <pybind11/stl.h>
+
+#include <cmath>
+#include <thread>
+
+#include "bindings/errors.hpp"
+
+namespace py = pybind11;
+
+namespace henderson {
+
+namespace {
+
+constexpr double largest = 1e140;  // squares and their sums stay far inside the range of doubles
+constexpr double smallest = 1e-140;
+
+// One thread while there is little to share: waking the others costs more than a small evaluation.
+int worthwhile_threads(int asked, const ModelData& data) {
+  Index size = 0;
+  for (const RandomTerm& term : data.terms)
+    size += data.factors[static_cast<std::size_t>(term.factor)].levels * static_cast<Index>(term.z.size());
+  return data.n + 20 * size < 100000 ? 1 : available_threads(asked);
+}
+
+}  // namespace
+
+void require_usable(const double* values, Index n, const char* kind, Index index) {
+  if (values == nullptr) return;
+  double top = 0;
+  Index place = 0;
+  for (Index begin = 0; begin < n; begin += 4096) {
+    const Eigen::Map<const Vector> chunk(values + begin, std::min<Index>(4096, n - begin));
+    if (!std::isfinite((chunk * 0.0).sum()))
+      for (Index i = 0; i < chunk.size(); ++i)
+        if (!std::isfinite(chunk[i])) throw NonFinite(kind, index, begin + i);
+    Index at = 0;
+    const double own = chunk.cwiseAbs().maxCoeff(&at);
+    if (own <= top) continue;
+    top = own;
+    place = begin + at;
+  }
+  if (top > largest || (top > 0 && top < smallest)) throw OutOfScale(kind, index, place);
+}
+
+int available_threads(int asked) {
+  static const int processors = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));  // a system call
+  return asked > 0 ? asked : processors;
+}
+
+BoundProblem::BoundProblem(const DoubleArray& y, const py::sequence& x, const py::sequence& codes,
+                           const std::vector<Index>& levels, const py::sequence& terms,
+                           const std::optional<DoubleArray>& weights, int threads) {
+  data_.n = y.size();
+  if (data_.n == 0) throw std::invalid_argument("no rows");
+  data_.y = hold(y);
+  if (weights) data_.weights = hold(*weights);
+  for (const auto& column : x) data_.x.push_back(hold_column(column));
+  for (std::size_t f = 0; f < levels.size(); ++f) data_.factors.push_back(hold_factor(codes[f], levels[f]));
+  for (const auto& item : terms) {
+    const auto pair = py::cast<std::pair<Index, py::sequence>>(item);
+    RandomTerm term{pair.first, {}};
+    if (term.factor < 0 || term.factor >= static_cast<Index>(levels.size()))
+      throw std::invalid_argument("a term names no factor");
+    for (const auto& column : pair.second) term.z.push_back(hold_column(column));
+    data_.terms.push_back(std::move(term));
+  }
+  if (data_.terms.empty()) throw std::invalid_argument("no random terms");
+  asked_threads_ = threads;
+  const py::gil_scoped_release release;
+  check();
+  problem_ = std::make_unique<Problem>(data_, worthwhile_threads(threads, data_));
+}
+
+void BoundProblem::set_response(const DoubleArray& y) {
+  if (y.size() != data_.n) throw std::invalid_argument("the response must have as many values as the design has rows");
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(mutex_);
+  require_usable(y.data(), data_.n, "y", 0);
+  ModelData with = data_;
+  with.y = y.data();
+  problem_->set_response(with);
+}
+
+const double* BoundProblem::hold(const DoubleArray& values) {
+  if (values.ndim() != 1 || values.size() != data_.n)
+    throw std::invalid_argument("columns must be one-dimensional, of equal length");
+  if (values.strides(0) != static_cast<py::ssize_t>(sizeof(double)) && values.size() > 1)
+    throw std::invalid_argument("columns must be contiguous");
+  held_.append(values);
+  return values.data();
+}
+
+Column BoundProblem::hold_column(const py::handle& column) {
+  return column.is_none() ? Column{} : Column{hold(py::cast<DoubleArray>(column))};
+}
+
+Factor BoundProblem::hold_factor(const py::handle& item, Index levels) {
+  const auto codes = py::cast<py::array_t<Code>>(item);
+  if (codes.size() != data_.n || levels < 1) throw std::invalid_argument("codes must have a value for each row");
+  held_.append(codes);
+  return {codes.data(), levels};
+}
+
+void BoundProblem::check() const {
+  require_usable(data_.y, data_.n, "y", 0);
+  require_usable(data_.weights, data_.n, "weights", 0);
+  for (std::size_t j = 0; j < data_.x.size(); ++j) require_usable(data_.x[j].data, data_.n, "x", static_cast<Index>(j));
+  for (std::size_t t = 0; t < data_.terms.size(); ++t)
+    for (const Column& column : data_.terms[t].z) require_usable(column.data, data_.n, "z", static_cast<Index>(t));
+  for (const Factor& factor : data_.factors) {
+    const Eigen::Map<const Eigen::Matrix<Code, Eigen::Dynamic, 1>> codes(factor.codes, data_.n);
+    if (codes.minCoeff() < 0 || codes.maxCoeff() >= factor.levels)
+      throw std::invalid_argument("codes must be in 0 .. levels - 1");
+  }
+}
+
+Vector checked_theta(const BoundProblem& problem, const DenseArray& theta) {
+  const Index size = problem.core().theta_size();
+  if (theta.size() != size) throw std::invalid_argument("theta must have " + std::to_string(size) + " elements");
+  return to_vector(theta);
+}
+
+}  // namespace henderson

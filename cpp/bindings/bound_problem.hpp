@@ -1,0 +1,55 @@
+// The core's problem with the arrays of the caller that it reads.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "core/problem.hpp"
+
+namespace henderson {
+
+// Throws where a column has a NaN or an infinity, or no square that double precision can hold.
+void require_usable(const double* values, Index n, const char* kind, Index index);
+[[nodiscard]] int available_threads(int asked);
+
+// The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive
+// here.
+class BoundProblem {
+ public:
+  BoundProblem(const DoubleArray& y, const pybind11::sequence& x, const pybind11::sequence& codes,
+               const std::vector<Index>& levels, const pybind11::sequence& terms,
+               const std::optional<DoubleArray>& weights, int threads);
+
+  [[nodiscard]] Problem& core() { return *problem_; }
+  [[nodiscard]] const Problem& core() const { return *problem_; }
+  [[nodiscard]] const ModelData& data() const { return data_; }
+  [[nodiscard]] int asked_threads() const { return asked_threads_; }
+  [[nodiscard]] std::mutex& mutex() { return mutex_; }
+
+  void set_response(const DoubleArray& y);
+
+ private:
+  const double* hold(const DoubleArray& values);
+  Column hold_column(const pybind11::handle& column);
+  Factor hold_factor(const pybind11::handle& item, Index levels);
+  void check() const;
+
+  pybind11::list held_;
+  ModelData data_;
+  int asked_threads_ = 0;
+  std::unique_ptr<Problem> problem_;
+  std::mutex mutex_;
+};
+
+[[nodiscard]] Vector checked_theta(const BoundProblem& problem, const DenseArray& theta);
+
+// Methods of one topic each, defined in files of their own.
+void define_random_effects(pybind11::class_<BoundProblem>& problem);
+void define_deviance_parts(pybind11::class_<BoundProblem>& problem);
+
+}  // namespace henderson
