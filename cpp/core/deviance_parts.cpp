@@ -3,10 +3,10 @@
 //   d log|V| / dlam_t = 2 C_t lam_t        d r2 / dlam_t = -2 sum_j w_j w_j' lam_t        (C, w: profiled_deviance.hpp)
 //
 // The gradient of the profiled deviance is the first plus the second over sigma^2; the second is known by itself.
-#include "core/problem.hpp"
-
 #include <cmath>
 #include <limits>
+
+#include "core/problem.hpp"
 
 namespace henderson {
 
