@@ -42,14 +42,6 @@ def nested(rows: int = 50_000, sizes: tuple[int, int, int] = (50, 1000, 5000), s
     return pd.DataFrame({"y": y, "x": x, "a": a, "b": b, "c": c}).astype(dict.fromkeys("abc", "category"))
 
 
-def crossed(rows: int, levels: tuple[int, int], seed: int = 3) -> pd.DataFrame:
-    """`y ~ 1 + (1 | u) + (1 | v)`: every row an independent draw of one level of each."""
-    rng = np.random.default_rng(seed)
-    u, v = (rng.integers(size, size=rows) for size in levels)
-    y = 3.5 + 0.5 * rng.normal(size=levels[0])[u] + 0.4 * rng.normal(size=levels[1])[v] + rng.normal(size=rows)
-    return pd.DataFrame({"y": y, "u": u, "v": v}).astype({"u": "category", "v": "category"})
-
-
 def ratings(rows: int, levels: tuple[int, int], seed: int = 11) -> pd.DataFrame:
     """`y ~ 1 + (1 | u) + (1 | v)`: distinct pairs of users of log-normal activity and items of Zipf-like popularity.
 
@@ -117,13 +109,21 @@ def crossed_slopes(rows: int = 130_000, levels: tuple[int, int, int] = (4726, 17
     return _table({"y": y, "u": u}, codes)
 
 
-def factorial(sizes: tuple[int, int, int, int, int] = (5, 10, 10, 8, 5), seed: int = 15) -> pd.DataFrame:
-    """`y ~ 1` and the terms `FACTORIAL_TERMS`: one row for each cell of five factors, b nested in a (as `ab`).
+def factorial(
+    sizes: tuple[int, int, int, int, int] = (5, 10, 10, 8, 5), rows: int | None = None, seed: int = 15
+) -> pd.DataFrame:
+    """`y ~ 1` and the terms `FACTORIAL_TERMS`: cells of five factors, b nested in a (as `ab`).
 
+    Balanced: one row for each cell. With `rows`: so many rows in cells drawn at random, levels of unequal frequency.
     The kind of design of MixedModels.jl's issue 591. Interactions are in the formula, not in the table.
     """
     rng = np.random.default_rng(seed)
-    a, b, c, d, e = (grid.ravel() for grid in np.meshgrid(*map(np.arange, sizes), indexing="ij"))
+    grids = [grid.ravel() for grid in np.meshgrid(*map(np.arange, sizes), indexing="ij")]
+    if rows is not None:
+        frequency = np.prod([rng.gamma(2.0, size=size)[grid] for size, grid in zip(sizes, grids, strict=True)], axis=0)
+        drawn = _draw(rng, np.cumsum(frequency), rows)
+        grids = [grid[drawn] for grid in grids]
+    a, b, c, d, e = grids
     codes = {"a": a, "ab": a * sizes[1] + b, "c": c, "d": d, "e": e}
     y = 10.0 + rng.normal(size=len(a))
     for term in FACTORIAL_TERMS:
