@@ -269,6 +269,7 @@ py::list describe_blocks(BoundProblem& problem) {
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
     out.append(py::dict("factor"_a = group.factor, "levels"_a = group.levels, "effects"_a = group.effects,
+                        "stripped"_a = a.plan.has_leaves() ? a.plan.leaves[g].leaves.size() : 0,
                         "role"_a = g == 0 ? "leading" : "trailing",
                         "storage"_a = g == 0 ? "block diagonal" : "Schur complement"));
   }
@@ -277,7 +278,8 @@ py::list describe_blocks(BoundProblem& problem) {
                         "storage"_a = a.plan.trailing.is_dense() ? "dense" : "sparse, supernodal",
                         "supernodes"_a = a.plan.trailing.supernodes.size(), "entries"_a = a.plan.trailing.values,
                         "coupling_entries"_a = a.plan.coupling_values, "update_flops"_a = a.plan.update_flops,
-                        "factor_flops"_a = a.plan.trailing.flops));
+                        "factor_flops"_a = a.plan.trailing.flops, "leaf_flops"_a = a.plan.leaf_flops,
+                        "unstripped_flops"_a = a.plan.unstripped_flops));
   return out;
 }
 

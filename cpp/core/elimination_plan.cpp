@@ -9,8 +9,10 @@ namespace henderson {
 
 namespace {
 
-constexpr Index small_trailing = 48;  // below this a dense trailing block needs no second thought
-constexpr double dense_gain = 6.0;    // flops of a dense factorisation run this much faster than scattered ones
+constexpr Index small_trailing = 48;   // below this a dense trailing block needs no second thought
+constexpr double dense_gain = 6.0;     // flops of a dense factorisation run this much faster than scattered ones
+constexpr double least_leaves = 0.03;  // of the trailing scalars: with fewer leaves stripping cannot gain a tenth
+constexpr double least_gain = 0.9;     // of the flops, and of their time, without stripping
 
 std::vector<Group> stacked_groups(const ModelData& data) {
   std::vector<Group> groups;
@@ -82,9 +84,7 @@ std::vector<std::vector<Code>> same_neighbours(const Neighbours& lists) {
   return classes;
 }
 
-NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading,
-                         const std::vector<std::vector<Code>>& classes) {
-  const auto nodes = static_cast<std::size_t>(plan.node_base.back());
+NodeGraph trailing_graph(std::size_t nodes, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {
   std::vector<std::vector<Code>> adjacent(nodes);
   const auto join = [&](Code a, Code b) {
     adjacent[static_cast<std::size_t>(a)].push_back(b);
@@ -109,27 +109,59 @@ NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading,
   return graph;
 }
 
+// The trailing nodes of an elimination, with or without the leaves.
+struct TrailingNodes {
+  std::vector<Code> number;  // of each trailing level; negative for a leaf
+  std::vector<Index> base;   // per group: its first node
+  std::vector<Index> sizes;  // scalars of each node
+};
+
+TrailingNodes number_nodes(const EliminationPlan& plan, const LeafChoice* leaves) {
+  TrailingNodes out;
+  out.base.assign(2, 0);
+  for (std::size_t g = 1; g < plan.groups.size(); ++g) {
+    for (Index node = plan.node_base[g]; node < plan.node_base[g + 1]; ++node) {
+      const bool stays = leaves == nullptr || leaves->host[static_cast<std::size_t>(node)] < 0;
+      out.number.push_back(stays ? static_cast<Code>(out.sizes.size()) : -1);
+      if (stays) out.sizes.push_back(plan.groups[g].effects);
+    }
+    out.base.push_back(static_cast<Index>(out.sizes.size()));
+  }
+  return out;
+}
+
+// Lists in the numbering of the nodes, the leaves left out.
+Neighbours renumbered(const Neighbours& lists, const std::vector<Code>& number) {
+  Neighbours out;
+  out.start.push_back(0);
+  for (std::size_t level = 0; level + 1 < lists.start.size(); ++level) {
+    for (Index k = lists.start[level]; k < lists.start[level + 1]; ++k) {
+      const Code node = number[static_cast<std::size_t>(lists.node[static_cast<std::size_t>(k)])];
+      if (node >= 0) out.node.push_back(node);
+    }
+    out.start.push_back(static_cast<Index>(out.node.size()));
+  }
+  return out;
+}
+
 // Within each group the nodes that most leading levels meet come first: updates of a dense block stay in its corner.
-std::vector<Code> by_frequency(const EliminationPlan& plan, const Neighbours& leading) {
-  std::vector<Index> met(static_cast<std::size_t>(plan.node_base.back()), 0);
+std::vector<Code> by_frequency(const TrailingNodes& nodes, const Neighbours& leading) {
+  std::vector<Index> met(nodes.sizes.size(), 0);
   for (const Code node : leading.node) ++met[static_cast<std::size_t>(node)];
   std::vector<Code> order(met.size()), rank(met.size());
   std::iota(order.begin(), order.end(), 0);
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    std::stable_sort(order.begin() + plan.node_base[u], order.begin() + plan.node_base[u + 1], [&](Code a, Code b) {
+  for (std::size_t u = 1; u + 1 < nodes.base.size(); ++u)
+    std::stable_sort(order.begin() + nodes.base[u], order.begin() + nodes.base[u + 1], [&](Code a, Code b) {
       return met[static_cast<std::size_t>(a)] > met[static_cast<std::size_t>(b)];
     });
   for (std::size_t k = 0; k < order.size(); ++k) rank[static_cast<std::size_t>(order[k])] = static_cast<Code>(k);
   return rank;
 }
 
-SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& leading,
+SupernodalLayout choose_layout(const TrailingNodes& nodes, const Neighbours& leading,
                                const std::vector<std::vector<Code>>& classes) {
-  std::vector<Index> sizes;
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    sizes.insert(sizes.end(), static_cast<std::size_t>(plan.groups[u].levels), plan.groups[u].effects);
-  const auto q = static_cast<double>(std::accumulate(sizes.begin(), sizes.end(), Index{0}));
-  const auto nodes = static_cast<double>(sizes.size());
+  const auto q = static_cast<double>(std::accumulate(nodes.sizes.begin(), nodes.sizes.end(), Index{0}));
+  const auto count = static_cast<double>(nodes.sizes.size());
   double pairs = 0;
   for (const auto& members : classes) {
     const auto level = static_cast<std::size_t>(members.front());
@@ -137,19 +169,63 @@ SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& le
     pairs += met * met;
   }
   const bool is_small = q <= static_cast<double>(small_trailing);
-  const bool cliques_fill_it = 2 * pairs >= nodes * nodes && q < 3e4;
-  if (is_small || cliques_fill_it) return dense_layout(sizes, by_frequency(plan, leading));
-  SupernodalLayout sparse = sparse_layout(trailing_graph(plan, leading, classes), sizes);
+  const bool cliques_fill_it = 2 * pairs >= count * count && q < 3e4;
+  if (is_small || cliques_fill_it) return dense_layout(nodes.sizes, by_frequency(nodes, leading));
+  SupernodalLayout sparse = sparse_layout(trailing_graph(nodes.sizes.size(), leading, classes), nodes.sizes);
   const bool dense_is_cheaper = q * q * q / 3 < dense_gain * sparse.flops && q < 3e4;
-  return dense_is_cheaper ? dense_layout(sizes, by_frequency(plan, leading)) : sparse;
+  return dense_is_cheaper ? dense_layout(nodes.sizes, by_frequency(nodes, leading)) : sparse;
 }
 
-void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {
+// One way to go about it: which nodes trail, and what an evaluation then costs.
+struct Candidate {
+  TrailingNodes nodes;
+  Neighbours leading;                      // per leading level: the nodes it meets
+  std::vector<std::vector<Code>> classes;  // leading levels that meet the same ones
+  SupernodalLayout trailing;
+  double update_flops = 0;
+
+  [[nodiscard]] double flops() const { return update_flops + trailing.flops; }
+  // Time, in flops of scattered access.
+  [[nodiscard]] double cost() const { return update_flops + trailing.flops / (trailing.is_dense() ? dense_gain : 1.0); }
+};
+
+Candidate make_candidate(const EliminationPlan& plan, TrailingNodes nodes, const Neighbours& met) {
+  Candidate out{std::move(nodes), {}, {}, {}, 0};
+  out.leading = renumbered(met, out.nodes.number);
+  out.classes = same_neighbours(out.leading);
+  out.trailing = choose_layout(out.nodes, out.leading, out.classes);
+  for (const auto& members : out.classes) {
+    const auto level = static_cast<std::size_t>(members.front());
+    double rows = 0;
+    for (Index k = out.leading.start[level]; k < out.leading.start[level + 1]; ++k)
+      rows +=
+          static_cast<double>(out.nodes.sizes[static_cast<std::size_t>(out.leading.node[static_cast<std::size_t>(k)])]);
+    out.update_flops += rows * rows * static_cast<double>(static_cast<Index>(members.size()) * plan.groups[0].effects);
+  }
+  return out;
+}
+
+// Replaces the candidate by the one without leaves where there are some and it is better; whether it did.
+bool strip(const ModelData& data, const EliminationPlan& plan, const LeafChoice& leaves, const Neighbours& met,
+           Candidate& chosen) {
+  if (data.stripping == Stripping::never || leaves.effects == 0 || leaves.effects == chosen.trailing.size) return false;
+  const bool forced = data.stripping == Stripping::always;
+  if (!forced && static_cast<double>(leaves.effects) < least_leaves * static_cast<double>(chosen.trailing.size))
+    return false;
+  Candidate stripped = make_candidate(plan, number_nodes(plan, &leaves), met);
+  const bool pays = leaves.flops + stripped.flops() < least_gain * chosen.flops() &&
+                    leaves.flops + stripped.cost() < least_gain * chosen.cost();
+  if (forced || pays) chosen = std::move(stripped);
+  return forced || pays;
+}
+
+void place_leading(EliminationPlan& plan, const Candidate& chosen) {
   const Index effects = plan.groups.front().effects;
+  const Neighbours& leading = chosen.leading;
   plan.position.resize(static_cast<std::size_t>(plan.groups.front().levels));
   std::vector<Code> ranks;
   Index next = 0;
-  for (const auto& members : classes) {
+  for (const auto& members : chosen.classes) {
     Pattern pattern;
     pattern.first = next;
     pattern.count = static_cast<Index>(members.size());
@@ -159,17 +235,51 @@ void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::
     const auto level = static_cast<std::size_t>(members.front());
     ranks.clear();
     for (Index k = leading.start[level]; k < leading.start[level + 1]; ++k)
-      ranks.push_back(plan.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
+      ranks.push_back(chosen.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
     std::sort(ranks.begin(), ranks.end());
     for (const Code rank : ranks)
-      for (Index row = plan.trailing.node_offset[static_cast<std::size_t>(rank)];
-           row < plan.trailing.node_offset[static_cast<std::size_t>(rank) + 1]; ++row)
+      for (Index row = chosen.trailing.node_offset[static_cast<std::size_t>(rank)];
+           row < chosen.trailing.node_offset[static_cast<std::size_t>(rank) + 1]; ++row)
         plan.pattern_rows.push_back(static_cast<Code>(row));
     pattern.rows_count = static_cast<Index>(plan.pattern_rows.size()) - pattern.rows_begin;
     plan.coupling_values += pattern.rows_count * pattern.count * effects;
-    plan.update_flops += static_cast<double>(pattern.rows_count * pattern.rows_count * pattern.count * effects);
     plan.patterns.push_back(pattern);
   }
+}
+
+// The layout of the chosen nodes, ranks in the numbering of all trailing levels.
+void place_trailing(EliminationPlan& plan, Candidate& chosen) {
+  plan.update_flops = chosen.update_flops;
+  plan.trailing = std::move(chosen.trailing);
+  std::vector<Code> rank(chosen.nodes.number.size(), leaf_rank(0));
+  for (std::size_t node = 0; node < rank.size(); ++node)
+    if (chosen.nodes.number[node] >= 0)
+      rank[node] = plan.trailing.rank[static_cast<std::size_t>(chosen.nodes.number[node])];
+  plan.trailing.rank = std::move(rank);
+  plan.group_of_rank.resize(chosen.nodes.sizes.size());
+  for (std::size_t u = 1; u < plan.groups.size(); ++u)
+    for (Code level = 0; level < static_cast<Code>(plan.groups[u].levels); ++level)
+      if (const Code at = plan.rank_of(u, level); !is_leaf(at))
+        plan.group_of_rank[static_cast<std::size_t>(at)] = static_cast<Code>(u);
+}
+
+// The later nodes, by rank, that each level of a trailing group meets; of a leaf, whose couplings are its own, none.
+Neighbours later_ranks(const ModelData& data, const EliminationPlan& plan, std::size_t t) {
+  Neighbours natural = later_nodes(data, plan, t);
+  if (!plan.has_leaves()) {
+    for (Code& node : natural.node) node = plan.trailing.rank[static_cast<std::size_t>(node)];
+    return natural;
+  }
+  Neighbours out;
+  out.start.push_back(0);
+  for (std::size_t level = 0; level + 1 < natural.start.size(); ++level) {
+    for (Index k = natural.start[level]; k < natural.start[level + 1]; ++k) {
+      const Code rank = plan.trailing.rank[static_cast<std::size_t>(natural.node[static_cast<std::size_t>(k)])];
+      if (!is_leaf(rank) && !is_leaf(plan.rank_of(t, static_cast<Code>(level)))) out.node.push_back(rank);
+    }
+    out.start.push_back(static_cast<Index>(out.node.size()));
+  }
+  return out;
 }
 
 }  // namespace
@@ -184,20 +294,20 @@ EliminationPlan plan_elimination(const ModelData& data) {
   for (std::size_t t = 0; t + 1 < plan.groups.size(); ++t)
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[t].factor)], data.n));
 
-  const Neighbours leading = later_nodes(data, plan, 0);
-  const auto classes = same_neighbours(leading);
-  plan.trailing = choose_layout(plan, leading, classes);
-  place_leading(plan, leading, classes);
-
-  plan.group_of_rank.resize(plan.trailing.rank.size());
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    for (Code level = 0; level < static_cast<Code>(plan.groups[u].levels); ++level)
-      plan.group_of_rank[static_cast<std::size_t>(plan.rank_of(u, level))] = static_cast<Code>(u);
-  plan.later.resize(1);
-  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t) {
-    plan.later.push_back(later_nodes(data, plan, t));
-    for (Code& node : plan.later.back().node) node = plan.trailing.rank[static_cast<std::size_t>(node)];
+  const Neighbours met = later_nodes(data, plan, 0);
+  Candidate chosen = make_candidate(plan, number_nodes(plan, nullptr), met);
+  plan.unstripped_flops = chosen.flops();
+  const LeafChoice leaves = find_leaves(data, plan);
+  const bool strips = strip(data, plan, leaves, met, chosen);
+  place_leading(plan, chosen);
+  place_trailing(plan, chosen);
+  if (strips) {
+    plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups.back().factor)], data.n));
+    plan.leaf_flops = leaves.flops;
+    place_leaves(data, leaves, plan);
   }
+  plan.later.resize(1);
+  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t) plan.later.push_back(later_ranks(data, plan, t));
   return plan;
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/cross_products.hpp"
 #include "core/leading_block.hpp"
+#include "core/leaf_elimination.hpp"
 
 namespace henderson {
 
@@ -19,10 +20,12 @@ class SchurUpdate {
   explicit SchurUpdate(const CrossProducts& a);
 
   // k: supernodal values, reduced: (q_2, p + 1); both are overwritten.
-  void run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced, ThreadPool& pool);
+  void run(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor, double* k, Matrix& reduced,
+           ThreadPool& pool);
 
  private:
-  void multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool);
+  void multiply_panels(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor,
+                       ThreadPool& pool);
   void scatter_columns(const CrossProducts& a, Index begin, Index end, double* k, Matrix& reduced) const;
   void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool);
 

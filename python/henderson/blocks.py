@@ -22,12 +22,16 @@ class FactorBlock:
     leads
         Whether it is eliminated first: its levels do not touch each other, one small block each. The other factors
         end up in the Schur complement.
+    stripped
+        Of its levels, those eliminated even before: they meet one level of the leading factor only (items that one
+        user has rated), and they are not in the Schur complement.
     """
 
     name: str
     levels: int
     effects: int
     leads: bool
+    stripped: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class SchurComplement:
         Numbers stored of the block between the leading factor and the others.
     update_flops, factor_flops
         Floating-point operations to form it, and to factor it, in each evaluation of the criterion: as predicted.
+    leaf_flops
+        To eliminate the stripped levels before.
+    unstripped_flops
+        To form and to factor it if no level had been stripped.
     """
 
     size: int
@@ -55,6 +63,8 @@ class SchurComplement:
     coupling_entries: int
     update_flops: float
     factor_flops: float
+    leaf_flops: float = 0.0
+    unstripped_flops: float = 0.0
 
     @property
     def bytes(self) -> int:
@@ -80,7 +90,9 @@ class Blocks:
     @property
     def flops(self) -> float:
         """Floating-point operations of the Schur complement in one evaluation of the criterion, as predicted."""
-        return 0.0 if self.schur is None else self.schur.update_flops + self.schur.factor_flops
+        if self.schur is None:
+            return 0.0
+        return self.schur.update_flops + self.schur.factor_flops + self.schur.leaf_flops
 
     def __str__(self) -> str:
         rows = [("leading" if block.leads else "trailing", _factor_text(block)) for block in self.factors]
@@ -91,7 +103,7 @@ class Blocks:
             rows.append(("coupling", f"sparse, {found.coupling_entries} entries, {_bytes(found.coupling_entries)}"))
             rows.append(("Schur complement", _schur_text(found)))
             parts = f"{_flops(found.update_flops)} to form it, {_flops(found.factor_flops)} to factor it"
-            rows.append(("each evaluation", f"{_flops(self.flops)}: {parts}"))
+            rows.append(("each evaluation", f"{_flops(self.flops)}: {parts}{_stripped_text(self)}"))
         width = max(len(label) for label, _ in rows)
         return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
 
@@ -99,7 +111,7 @@ class Blocks:
 def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blocks:
     """Word the core's description of its blocks; `names` are those of the grouping factors."""
     factors = [
-        FactorBlock(names[each["factor"]], each["levels"], each["effects"], each["role"] == "leading")
+        FactorBlock(names[each["factor"]], each["levels"], each["effects"], each["role"] == "leading", each["stripped"])
         for each in description
         if "factor" in each
     ]
@@ -112,6 +124,8 @@ def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blo
             each["coupling_entries"],
             each["update_flops"],
             each["factor_flops"],
+            each["leaf_flops"],
+            each["unstripped_flops"],
         )
         for each in description
         if "factor" not in each
@@ -122,10 +136,17 @@ def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blo
 def _factor_text(block: FactorBlock) -> str:
     effects = "1 effect" if block.effects == 1 else f"{block.effects} effects"
     if not block.leads:
-        return f"{block.name}: {block.levels} levels x {effects}, in the Schur complement"
+        stripped = f" but for {block.stripped} stripped before" if block.stripped else ""
+        return f"{block.name}: {block.levels} levels x {effects}, in the Schur complement{stripped}"
     entries = block.levels * block.effects**2
     one = f"{block.effects} x {block.effects}"
     return f"{block.name}: {block.levels} levels x {effects}, block diagonal ({one} a level), {_bytes(entries)}"
+
+
+def _stripped_text(blocks: Blocks) -> str:
+    if blocks.schur is None or not any(block.stripped for block in blocks.factors):
+        return ""
+    return f" (with the stripped levels in it {_flops(blocks.schur.unstripped_flops)})"
 
 
 def _schur_text(schur: SchurComplement) -> str:
