@@ -279,7 +279,8 @@ py::list describe_blocks(BoundProblem& problem) {
                         "supernodes"_a = a.plan.trailing.supernodes.size(), "entries"_a = a.plan.trailing.values,
                         "coupling_entries"_a = a.plan.coupling_values, "update_flops"_a = a.plan.update_flops,
                         "factor_flops"_a = a.plan.trailing.flops, "leaf_flops"_a = a.plan.leaf_flops,
-                        "unstripped_flops"_a = a.plan.unstripped_flops));
+                        "unstripped_flops"_a = a.plan.unstripped_flops,
+                        "unstripped_storage"_a = a.plan.is_unstripped_dense ? "dense" : "sparse, supernodal"));
   return out;
 }
 

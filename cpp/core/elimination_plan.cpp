@@ -1,6 +1,7 @@
 #include "core/elimination_plan.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -12,7 +13,8 @@ namespace {
 constexpr Index small_trailing = 48;   // below this a dense trailing block needs no second thought
 constexpr double dense_gain = 6.0;     // flops of a dense factorisation run this much faster than scattered ones
 constexpr double least_leaves = 0.03;  // of the trailing scalars: with fewer leaves stripping cannot gain a tenth
-constexpr double least_gain = 0.9;     // of the flops, and of their time, without stripping
+constexpr double least_gain = 0.9;     // stripping leaves at most this much of the time
+constexpr double most_dense = 3e4;     // a dense trailing block is not larger
 
 std::vector<Group> stacked_groups(const ModelData& data) {
   std::vector<Group> groups;
@@ -158,65 +160,109 @@ std::vector<Code> by_frequency(const TrailingNodes& nodes, const Neighbours& lea
   return rank;
 }
 
-SupernodalLayout choose_layout(const TrailingNodes& nodes, const Neighbours& leading,
-                               const std::vector<std::vector<Code>>& classes) {
-  const auto q = static_cast<double>(std::accumulate(nodes.sizes.begin(), nodes.sizes.end(), Index{0}));
-  const auto count = static_cast<double>(nodes.sizes.size());
-  double pairs = 0;
-  for (const auto& members : classes) {
-    const auto level = static_cast<std::size_t>(members.front());
-    const auto met = static_cast<double>(leading.start[level + 1] - leading.start[level]);
-    pairs += met * met;
-  }
-  const bool is_small = q <= static_cast<double>(small_trailing);
-  const bool cliques_fill_it = 2 * pairs >= count * count && q < 3e4;
-  if (is_small || cliques_fill_it) return dense_layout(nodes.sizes, by_frequency(nodes, leading));
-  SupernodalLayout sparse = sparse_layout(trailing_graph(nodes.sizes.size(), leading, classes), nodes.sizes);
-  const bool dense_is_cheaper = q * q * q / 3 < dense_gain * sparse.flops && q < 3e4;
-  return dense_is_cheaper ? dense_layout(nodes.sizes, by_frequency(nodes, leading)) : sparse;
-}
-
 // One way to go about it: which nodes trail, and what an evaluation then costs.
 struct Candidate {
   TrailingNodes nodes;
   Neighbours leading;                      // per leading level: the nodes it meets
   std::vector<std::vector<Code>> classes;  // leading levels that meet the same ones
-  SupernodalLayout trailing;
   double update_flops = 0;
+  bool is_filled = false;  // by the leading levels: dense without a second thought
+  SupernodalLayout trailing;
 
+  [[nodiscard]] double size() const {
+    return static_cast<double>(std::accumulate(nodes.sizes.begin(), nodes.sizes.end(), Index{0}));
+  }
   [[nodiscard]] double flops() const { return update_flops + trailing.flops; }
-  // Time, in flops of scattered access.
-  [[nodiscard]] double cost() const { return update_flops + trailing.flops / (trailing.is_dense() ? dense_gain : 1.0); }
+  // Time, in flops of scattered access; of the layout, and of a dense one.
+  [[nodiscard]] double cost() const { return trailing.is_dense() ? dense_cost() : flops(); }
+  [[nodiscard]] double dense_cost() const { return update_flops + size() * size() * size() / (3 * dense_gain); }
 };
 
+// A candidate without its layout.
 Candidate make_candidate(const EliminationPlan& plan, TrailingNodes nodes, const Neighbours& met) {
-  Candidate out{std::move(nodes), {}, {}, {}, 0};
+  Candidate out;
+  out.nodes = std::move(nodes);
   out.leading = renumbered(met, out.nodes.number);
   out.classes = same_neighbours(out.leading);
-  out.trailing = choose_layout(out.nodes, out.leading, out.classes);
+  double pairs = 0;
   for (const auto& members : out.classes) {
     const auto level = static_cast<std::size_t>(members.front());
+    const auto count = static_cast<double>(out.leading.start[level + 1] - out.leading.start[level]);
     double rows = 0;
     for (Index k = out.leading.start[level]; k < out.leading.start[level + 1]; ++k)
       rows +=
           static_cast<double>(out.nodes.sizes[static_cast<std::size_t>(out.leading.node[static_cast<std::size_t>(k)])]);
+    pairs += count * count;
     out.update_flops += rows * rows * static_cast<double>(static_cast<Index>(members.size()) * plan.groups[0].effects);
   }
+  const auto nodes_count = static_cast<double>(out.nodes.sizes.size());
+  out.is_filled = 2 * pairs >= nodes_count * nodes_count && out.size() < most_dense;
   return out;
 }
 
-// Replaces the candidate by the one without leaves where there are some and it is better; whether it did.
-bool strip(const ModelData& data, const EliminationPlan& plan, const LeafChoice& leaves, const Neighbours& met,
-           Candidate& chosen) {
-  if (data.stripping == Stripping::never || leaves.effects == 0 || leaves.effects == chosen.trailing.size) return false;
-  const bool forced = data.stripping == Stripping::always;
-  if (!forced && static_cast<double>(leaves.effects) < least_leaves * static_cast<double>(chosen.trailing.size))
-    return false;
+void choose_layout(Candidate& c) {
+  const double q = c.size();
+  const bool is_small = q <= static_cast<double>(small_trailing);
+  if (!is_small && !c.is_filled) {
+    c.trailing = sparse_layout(trailing_graph(c.nodes.sizes.size(), c.leading, c.classes), c.nodes.sizes);
+    if (q * q * q / 3 >= dense_gain * c.trailing.flops || q >= most_dense) return;
+  }
+  c.trailing = dense_layout(c.nodes.sizes, by_frequency(c.nodes, c.leading));
+}
+
+// What the leaves cost among the trailing nodes: in the sparse factor they come first, each with the rows of its host.
+double cost_of_leaves(const EliminationPlan& plan, const Candidate& plain, const LeafChoice& leaves) {
+  std::vector<double> met(plain.leading.start.size() - 1, 0.0);
+  for (std::size_t level = 0; level < met.size(); ++level)
+    for (Index k = plain.leading.start[level]; k < plain.leading.start[level + 1]; ++k)
+      met[level] += static_cast<double>(
+          plain.nodes.sizes[static_cast<std::size_t>(plain.leading.node[static_cast<std::size_t>(k)])]);
+  double out = 0;
+  for (std::size_t g = 1; g < plan.groups.size(); ++g)
+    for (Index node = plan.node_base[g]; node < plan.node_base[g + 1]; ++node) {
+      const Code host = leaves.host[static_cast<std::size_t>(node)];
+      if (host >= 0)
+        out += static_cast<double>(plan.groups[g].effects) * std::pow(met[static_cast<std::size_t>(host)], 2);
+    }
+  return out;
+}
+
+// The candidate of choice, and what it would cost without stripping.
+struct Choice {
+  Candidate candidate;
+  bool strips = false;
+  double unstripped_flops = 0;
+  bool is_unstripped_dense = false;
+};
+
+// Leaves make no fill, stripped or not, so that stripping saves their own cost and what they add to a dense block.
+// Where the other nodes fill theirs, any layout of all of them costs more, and no sparse one is looked for: finding it
+// takes longer than an evaluation.
+Choice choose(const ModelData& data, const EliminationPlan& plan, const LeafChoice& leaves, const Neighbours& met) {
+  Candidate plain = make_candidate(plan, number_nodes(plan, nullptr), met);
+  const double q = plain.size(), share = static_cast<double>(leaves.effects) / q;
+  const bool is_forced = data.stripping == Stripping::always && share > 0 && share < 1;
+  if (!is_forced && (data.stripping != Stripping::where_it_pays || share < least_leaves || share == 1)) {
+    choose_layout(plain);
+    const double flops = plain.flops();
+    const bool is_dense = plain.trailing.is_dense();
+    return {std::move(plain), false, flops, is_dense};
+  }
   Candidate stripped = make_candidate(plan, number_nodes(plan, &leaves), met);
-  const bool pays = leaves.flops + stripped.flops() < least_gain * chosen.flops() &&
-                    leaves.flops + stripped.cost() < least_gain * chosen.cost();
-  if (forced || pays) chosen = std::move(stripped);
-  return forced || pays;
+  const bool is_clear = stripped.is_filled && leaves.flops + stripped.dense_cost() < least_gain * plain.dense_cost();
+  if (is_forced || is_clear) {
+    choose_layout(stripped);
+    return {std::move(stripped), true, plain.update_flops + q * (q + 1) * (2 * q + 1) / 6, true};
+  }
+  choose_layout(plain);
+  const double flops = plain.flops(), cost = plain.cost();
+  const bool is_dense = plain.trailing.is_dense();
+  const double of_leaves =
+      is_dense ? cost : plain.update_flops - stripped.update_flops + cost_of_leaves(plan, plain, leaves);
+  if (of_leaves - leaves.flops < (1 - least_gain) * cost) return {std::move(plain), false, flops, is_dense};
+  choose_layout(stripped);
+  const bool pays = leaves.flops + stripped.cost() < least_gain * cost;
+  return {std::move(pays ? stripped : plain), pays, flops, is_dense};
 }
 
 void place_leading(EliminationPlan& plan, const Candidate& chosen) {
@@ -295,13 +341,13 @@ EliminationPlan plan_elimination(const ModelData& data) {
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[t].factor)], data.n));
 
   const Neighbours met = later_nodes(data, plan, 0);
-  Candidate chosen = make_candidate(plan, number_nodes(plan, nullptr), met);
-  plan.unstripped_flops = chosen.flops();
   const LeafChoice leaves = find_leaves(data, plan);
-  const bool strips = strip(data, plan, leaves, met, chosen);
-  place_leading(plan, chosen);
-  place_trailing(plan, chosen);
-  if (strips) {
+  Choice chosen = choose(data, plan, leaves, met);
+  plan.unstripped_flops = chosen.unstripped_flops;
+  plan.is_unstripped_dense = chosen.is_unstripped_dense;
+  place_leading(plan, chosen.candidate);
+  place_trailing(plan, chosen.candidate);
+  if (chosen.strips) {
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups.back().factor)], data.n));
     plan.leaf_flops = leaves.flops;
     place_leaves(data, leaves, plan);

@@ -68,6 +68,7 @@ struct EliminationPlan {
   std::vector<Host> hosts;            // leading levels with leaves, by position
   double leaf_flops = 0;              // to eliminate the leaves
   double unstripped_flops = 0;        // of update and factor with the leaves among the trailing nodes
+  bool is_unstripped_dense = false;   // and that factor is counted as a dense one
 
   [[nodiscard]] bool has_trailing() const { return groups.size() > 1; }
   [[nodiscard]] bool has_leaves() const { return !leaves.empty(); }

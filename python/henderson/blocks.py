@@ -52,8 +52,8 @@ class SchurComplement:
         Floating-point operations to form it, and to factor it, in each evaluation of the criterion: as predicted.
     leaf_flops
         To eliminate the stripped levels before.
-    unstripped_flops
-        To form and to factor it if no level had been stripped.
+    unstripped_flops, is_unstripped_dense
+        To form and to factor it if no level had been stripped, and whether it is counted as a dense one.
     """
 
     size: int
@@ -65,6 +65,7 @@ class SchurComplement:
     factor_flops: float
     leaf_flops: float = 0.0
     unstripped_flops: float = 0.0
+    is_unstripped_dense: bool = False
 
     @property
     def bytes(self) -> int:
@@ -126,6 +127,7 @@ def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blo
             each["factor_flops"],
             each["leaf_flops"],
             each["unstripped_flops"],
+            each["unstripped_storage"] == "dense",
         )
         for each in description
         if "factor" not in each
@@ -146,7 +148,8 @@ def _factor_text(block: FactorBlock) -> str:
 def _stripped_text(blocks: Blocks) -> str:
     if blocks.schur is None or not any(block.stripped for block in blocks.factors):
         return ""
-    return f" (with the stripped levels in it {_flops(blocks.schur.unstripped_flops)})"
+    storage = "dense" if blocks.schur.is_unstripped_dense else "sparse"
+    return f" (with the stripped levels in it {_flops(blocks.schur.unstripped_flops)}, {storage})"
 
 
 def _schur_text(schur: SchurComplement) -> str:
