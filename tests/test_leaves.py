@@ -29,7 +29,7 @@ def long_tailed(effects, departments, seed=0):
 
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("effects", "departments"), [(1, 0), (2, 0), (1, 4), (2, 3)])
+@pytest.mark.parametrize("effects, departments", [(1, 0), (2, 0), (1, 4), (2, 3)])
 def test_a_fit_with_stripped_levels_equals_the_dense_model(effects, departments, weighted, reml):
     y, X, terms = long_tailed(effects, departments)
     weights = np.random.default_rng(1).uniform(0.5, 2.0, ROWS) if weighted else None
