@@ -30,12 +30,19 @@ std::vector<Code> only_hosts(const ModelData& data, const EliminationPlan& plan)
   return host;
 }
 
+bool has_leaf(const EliminationPlan& plan, const std::vector<Code>& host, std::size_t group) {
+  return std::any_of(host.begin() + plan.node_base[group], host.begin() + plan.node_base[group + 1],
+                     [](Code own) { return own >= 0; });
+}
+
 // Of two leaves that meet in a row, the one of the earlier, larger, factor stays one.
 void separate(const ModelData& data, const EliminationPlan& plan, std::vector<Code>& host) {
   for (std::size_t g = 2; g < plan.groups.size(); ++g) {
+    if (!has_leaf(plan, host, g)) continue;
     std::vector<char> meets(static_cast<std::size_t>(plan.groups[g].levels), 0);
     const Code* codes = codes_of(data, plan, g);
     for (std::size_t earlier = 1; earlier < g; ++earlier) {
+      if (!has_leaf(plan, host, earlier)) continue;
       const Code* others = codes_of(data, plan, earlier);
       for (Index row = 0; row < data.n; ++row)
         if (host[static_cast<std::size_t>(plan.node_base[earlier] + others[row])] >= 0)
@@ -113,6 +120,7 @@ LeafChoice find_leaves(const ModelData& data, const EliminationPlan& plan) {
   Index others = 0;
   for (std::size_t g = 1; g < plan.groups.size(); ++g) others += plan.groups[g].effects;
   for (std::size_t g = 1; g < plan.groups.size(); ++g) {
+    if (!has_leaf(plan, out.host, g)) continue;
     const Group& group = plan.groups[g];
     std::vector<Index> rows(static_cast<std::size_t>(group.levels), 0);
     const Code* codes = codes_of(data, plan, g);

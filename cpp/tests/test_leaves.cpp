@@ -135,6 +135,31 @@ TEST(gradient_with_leaves_is_that_of_dense_where_their_factor_is_singular) {
   }
 }
 
+TEST(two_factors_have_leaves_and_of_two_that_meet_one_is_stripped) {
+  Draws draws(147);
+  ThreadPool pool(1);
+  Design design = draw({"two", 340, {90, 80, 70}, {{0, 2}, {1, 1}, {2, 2}}, 2, true, Layout::long_tailed});
+  const auto level = [&](std::size_t row) -> Code& { return design.codes[2][row]; };
+  for (std::size_t row = 0; row < 340; ++row) level(row) %= 20;
+  for (std::size_t k = 0; k < 50; ++k) level(k < 20 ? k : 340 - k) = static_cast<Code>(20 + k);  // 20 meet a leaf
+  const CrossProducts a = build_cross_products(design.data(), pool);
+  CHECK(a.plan.has_leaves() && a.plan.leaves[2].leaves.size() >= 10 && a.plan.leaves[1].leaves.size() >= 50);
+  for (std::size_t g = 1; g < 3; ++g)
+    for (const Leaf& leaf : a.plan.leaves[g].leaves)
+      for (const Code other : levels_met(design, a.plan, g, leaf.level, 3 - g))
+        CHECK(!is_leaf(a.plan.rank_of(3 - g, other)));
+  ProfiledDeviance deviance(a, pool);
+  for (const bool reml : {true, false}) {
+    deviance.set_reml(reml);
+    const RelativeFactor factor = draw_factor(design, Shape::square, draws);
+    const DenseModel dense(design, whitened_effects(a), factor, reml);
+    CHECK_CLOSE(deviance.value(factor), dense.criterion, 1e-11);
+    const Derivatives at = derivatives_at(deviance, factor);
+    for (std::size_t t = 0; t < 3; ++t) CHECK_CLOSE(at.g[t], dense.g()[t], 1e-8);
+    CHECK_CLOSE(at.information, dense.information(), 1e-8);
+  }
+}
+
 TEST(evaluations_with_leaves_have_the_same_bits_for_any_number_of_threads) {
   Draws draws(143);
   const Design design = draw(large);
