@@ -67,6 +67,31 @@ def ratings(rows: int, levels: tuple[int, int], seed: int = 11) -> pd.DataFrame:
     return _table({"y": y}, {"u": u, "v": v})
 
 
+def long_tailed(
+    rows: int = 300_000, levels: tuple[int, int] = (20_000, 12_000), departments: int = 0, seed: int = 20
+) -> pd.DataFrame:
+    """`y ~ 1 + (1 | u) + (1 | v)`: ratings in which half of the items are seen once, by users of any activity.
+
+    Activity is log-normal, so the items seen once belong to users who have seen much else. The other half of the items
+    are drawn with weight 1 / (rank + 30). With `departments` there is a third factor `d`, drawn for each rating.
+    """
+    rng = np.random.default_rng(seed)
+    users, items = levels
+    once = items // 2
+    activity = np.cumsum(rng.lognormal(sigma=1.5, size=users))
+    popularity = np.cumsum(1.0 / (np.arange(items - once) + 30.0))
+    v = np.concatenate([np.arange(items), _draw(rng, popularity, rows - items) + once])
+    u = np.concatenate([_draw(rng, activity, rows - users), np.arange(users)])
+    order = rng.permutation(rows)
+    u, v = u[order], v[order]
+    y = 3.5 + 0.42 * rng.normal(size=users)[u] + 0.5 * rng.normal(size=items)[v] + 0.9 * rng.normal(size=rows)
+    codes = {"u": u, "v": v}
+    if departments:
+        codes["d"] = rng.integers(departments, size=rows)
+        y += 0.3 * rng.normal(size=departments)[codes["d"]]
+    return _table({"y": y}, codes)
+
+
 def maximal(subjects: int = 56, items: int = 32, lost: int = 2, seed: int = 12) -> pd.DataFrame:
     """`y ~ a * b * c + (a * b * c | s) + (a * b * c | i)`: each subject sees each item once, in one of 2 x 2 x 2 cells.
 

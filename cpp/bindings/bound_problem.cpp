@@ -122,4 +122,14 @@ Vector checked_theta(const BoundProblem& problem, const DenseArray& theta) {
   return to_vector(theta);
 }
 
+Problem& BoundProblem::unstripped() {
+  if (!problem_->cross_products().plan.has_leaves()) return *problem_;
+  if (!unstripped_) {
+    ModelData whole = data_;
+    whole.stripping = Stripping::never;
+    unstripped_ = std::make_unique<Problem>(whole, worthwhile_threads(asked_threads_, data_));
+  }
+  return *unstripped_;
+}
+
 }  // namespace henderson

@@ -28,6 +28,8 @@ class BoundProblem {
   [[nodiscard]] Problem& core() { return *problem_; }
   [[nodiscard]] const Problem& core() const { return *problem_; }
   [[nodiscard]] const ModelData& data() const { return data_; }
+  // The same design with no level stripped: what the methods of the posterior covariance work on.
+  [[nodiscard]] Problem& unstripped();
   [[nodiscard]] int asked_threads() const { return asked_threads_; }
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
 
@@ -43,6 +45,7 @@ class BoundProblem {
   ModelData data_;
   int asked_threads_ = 0;
   std::unique_ptr<Problem> problem_;
+  std::unique_ptr<Problem> unstripped_;  // made when first asked for, where it differs
   std::mutex mutex_;
 };
 

@@ -138,10 +138,20 @@ py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::arra
 
 py::dict describe_lead(const LeadChoice& choice) {
   const auto known = [](double flops) { return flops < 0 ? py::object(py::none()) : py::object(py::float_(flops)); };
-  return py::dict("factor"_a = choice.factor, "size"_a = choice.trailing_size,
-                  "update_flops"_a = choice.update_flops, "dense_flops"_a = choice.dense_flops,
-                  "sparse_flops"_a = known(choice.sparse_flops), "is_dense"_a = choice.is_dense,
-                  "is_small"_a = choice.is_small, "is_filled"_a = choice.is_filled);
+  return py::dict("factor"_a = choice.factor, "size"_a = choice.trailing_size, "update_flops"_a = choice.update_flops,
+                  "dense_flops"_a = choice.dense_flops, "sparse_flops"_a = known(choice.sparse_flops),
+                  "is_dense"_a = choice.is_dense, "is_small"_a = choice.is_small, "is_filled"_a = choice.is_filled,
+                  "leaf_flops"_a = choice.leaf_flops, "unstripped_flops"_a = choice.unstripped_flops,
+                  "is_unstripped_dense"_a = choice.is_unstripped_dense);
+}
+
+// Numbers of the stripped leaves' own blocks and of their couplings.
+Index leaf_entries(const EliminationPlan& plan) {
+  Index sum = 0;
+  for (std::size_t g = 0; g < plan.leaves.size(); ++g)
+    sum += plan.leaves[g].values +
+           static_cast<Index>(plan.leaves[g].leaves.size()) * triangle_size(plan.groups[g].effects);
+  return sum;
 }
 
 // The groups in the order of elimination, then the Schur complement, with the leads that were compared.
@@ -151,6 +161,7 @@ py::list describe_blocks(BoundProblem& problem) {
   for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
     out.append(py::dict("factor"_a = group.factor, "levels"_a = group.levels, "effects"_a = group.effects,
+                        "stripped"_a = a.plan.has_leaves() ? a.plan.leaves[g].leaves.size() : 0,
                         "role"_a = g == 0 ? "leading" : "trailing",
                         "storage"_a = g == 0 ? "block diagonal" : "Schur complement"));
   }
@@ -159,9 +170,9 @@ py::list describe_blocks(BoundProblem& problem) {
     out.append(py::dict("role"_a = "Schur complement", "size"_a = a.plan.trailing.size,
                         "storage"_a = a.plan.trailing.is_dense() ? "dense" : "sparse, supernodal",
                         "supernodes"_a = a.plan.trailing.supernodes.size(), "entries"_a = a.plan.trailing.values,
-                        "entries_before"_a = a.entries.size(), "coupling_entries"_a = a.plan.coupling_values,
-                        "update_flops"_a = a.plan.update_flops, "factor_flops"_a = a.plan.trailing.flops,
-                        "leads"_a = leads));
+                        "entries_before"_a = a.entries.size(), "leaf_entries"_a = leaf_entries(a.plan),
+                        "coupling_entries"_a = a.plan.coupling_values, "update_flops"_a = a.plan.update_flops,
+                        "factor_flops"_a = a.plan.trailing.flops, "leads"_a = leads));
   return out;
 }
 

@@ -26,7 +26,7 @@ FortranArray solve_random(BoundProblem& problem, const DenseArray& theta, const 
   {
     const py::gil_scoped_release release;
     const std::lock_guard lock(problem.mutex());
-    is_factored = problem.core().solve_random(at, from, to);
+    is_factored = problem.unstripped().solve_random(at, from, to);
   }
   if (!is_factored) not_factored();
   return out;
@@ -38,7 +38,7 @@ DoubleArray random_leverages(BoundProblem& problem, const DenseArray& theta) {
   {
     const py::gil_scoped_release release;
     const std::lock_guard lock(problem.mutex());
-    found = problem.core().random_leverages(at, problem.data());
+    found = problem.unstripped().random_leverages(at, problem.data());
   }
   if (!found) not_factored();
   return to_numpy(*found);
@@ -50,7 +50,7 @@ py::list traces(BoundProblem& problem, const DenseArray& theta) {
   {
     const py::gil_scoped_release release;
     const std::lock_guard lock(problem.mutex());
-    found = problem.core().traces(at);
+    found = problem.unstripped().traces(at);
   }
   if (!found) not_factored();
   py::list out;

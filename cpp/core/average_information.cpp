@@ -3,16 +3,11 @@
 
 namespace henderson {
 
-namespace {
-
-// h_k for one level whose w starts at `w`
 void fill_direction(const Parameter& k, const double* w, double* h, Index s) {
   for (Index e = 0; e < s; ++e) h[e] = 0;
   h[k.i] = w[k.j];
   h[k.j] = w[k.i];
 }
-
-}  // namespace
 
 // One factor: C is block diagonal, and h_k'C h_l sums products of its entries with those of w w'.
 void ProfiledDeviance::single_factor_information(Matrix& information) {
@@ -72,7 +67,7 @@ void ProfiledDeviance::level_information() {
     auto down = down_.topRows(pattern.rows_count);
     down.setZero();
     for (Index position = pattern.first; position < pattern.first + pattern.count; ++position) {
-      load_level(a_.gram.data(), position, level_packed_);
+      load_level(cholesky_.blocks().gram, position, level_packed_);
       load_level(cholesky_.leading().h.data(), position, level_h_);
       load_level(w_.data(), position, level_w_);
       for (Index j = 0; j < s; ++j)
@@ -95,7 +90,7 @@ void ProfiledDeviance::level_information() {
         for (Index e = 0; e < s; ++e) {
           const double weight = level_reduced_(e, k);
           if (weight == 0) continue;
-          const double* level = a_.coupling.data() + begin + e * pattern.rows_count;
+          const double* level = cholesky_.blocks().coupling + begin + e * pattern.rows_count;
           for (Index i = 0; i < pattern.rows_count; ++i) down(i, k) += weight * level[i];
         }
     }
@@ -106,18 +101,29 @@ void ProfiledDeviance::level_information() {
 }
 
 // F = h_1'NA h_1 + h_2'(a'N'h_1) + (h_2'a'N'h_1)' + h_2'K h_2 - |L_22^-1 Lam_2'(a'N'h_1 + K h_2)|^2 - |R_X^-T F_X'h|^2
+// and the part of the stripped leaves (leaf_derivatives.hpp).
 void ProfiledDeviance::general_information(Matrix& information) {
   const auto first = static_cast<Index>(parameters_[0].size());
   const Index rest = size_ - first;
   trailing_directions();
   level_information();
   cholesky_.schur_times(directions_, meeting_.rightCols(rest));
+  if (!leaves_.is_empty()) {
+    leaves_.add_directions(cholesky_, parameters_, w_.data());
+    meeting_.rightCols(rest) += leaves_.meeting();
+  }
   products_.bottomRows(rest).noalias() = directions_.transpose() * meeting_;
+  if (!leaves_.is_empty()) {
+    products_.bottomLeftCorner(rest, first) += leaves_.with_leading().transpose();
+    products_.bottomRightCorner(rest, rest).noalias() += leaves_.meeting().transpose() * directions_;
+    products_.bottomRightCorner(rest, rest) += leaves_.own();
+  }
   products_.topRightCorner(first, rest) = products_.bottomLeftCorner(rest, first).transpose();
   cholesky_.half_solve(meeting_);
   products_.noalias() -= meeting_.transpose() * meeting_;
   if (a_.p > 0) {
     fixed_directions_.rightCols(rest).noalias() = residual_.leftCols(a_.p).transpose() * directions_;
+    if (!leaves_.is_empty()) fixed_directions_.rightCols(rest) += leaves_.fixed();
     cholesky_.root().transpose().triangularView<Eigen::Lower>().solveInPlace(fixed_directions_);
     products_.noalias() -= fixed_directions_.transpose().lazyProduct(fixed_directions_);
   }

@@ -46,7 +46,7 @@ void store_level(const Eigen::Ref<const Vector>& values, Index position, double*
 }
 
 BlockedCholesky::BlockedCholesky(const CrossProducts& a, ThreadPool& pool)
-    : a_(a), pool_(pool), shape_{a.leading().levels, a.leading().effects, a.columns()} {
+    : a_(a), pool_(pool), leaves_(a), shape_{a.leading().levels, a.leading().effects, a.columns()} {
   reserve(shape_, leading_);
   for (const Group& group : a.plan.groups) lambda_.emplace_back(Matrix::Zero(group.effects, group.effects));
   corner_.resize(a.columns(), a.columns());
@@ -93,11 +93,13 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
   is_factored_ = false;
   set_lambda(factor);
   corner_ = a_.corner;
-  log_det_ = eliminate_leading(shape_, a_.gram.data(), a_.xy.data(), lambda_[0], leading_, corner_, pool_);
+  log_det_ = leaves_.eliminate(lambda_, corner_, pool_);
+  log_det_ += eliminate_leading(shape_, blocks().gram, blocks().xy, lambda_[0], leading_, corner_, pool_);
   if (!std::isfinite(log_det_)) return false;
   if (a_.plan.has_trailing()) {
     const SupernodalLayout& layout = a_.plan.trailing;
-    schur_->run(a_, leading_, k_.data(), reduced_, pool_);  // K = A_22 - sum_j b_j b_j'
+    schur_->run(a_, blocks(), leading_, k_.data(), reduced_, pool_);  // K = A_22 - sum_j b_j b_j'
+    leaves_.subtract_from(k_.data());
     mirror_nodes(a_.plan, nodes_, k_.data());
     transform_nodes(a_.plan, lambda_, Side::transposed, k_.data(), l_.data(), nodes_, pool_);
     add_identity(layout, l_.data());                                      // S = Lam_2'K Lam_2 + I

@@ -3,6 +3,7 @@
 //   [ Lam'Z'Z Lam + I   .  ]   leading levels (leading_block.hpp), then the Schur complement of the trailing block
 //   [ [Q r]'Z Lam   [Q r]'[Q r] ]   (supernodal.hpp), then the corner.
 //
+// Stripped leaves are eliminated before (leaf_elimination.hpp): from then on A is what they leave of it.
 // Leading levels are eliminated in unscaled trailing coordinates, K = Z_2'V_1^-1 Z_2 with V_1 = I + Z_1 Lam_1
 // Lam_1'Z_1': lam of the trailing terms enters afterwards, S = Lam_2'K Lam_2 + I. K is what the derivatives need too.
 // Memory is allocated at construction; update() reuses it (Eigen's packing buffers aside, for products and solves that
@@ -13,6 +14,7 @@
 
 #include "core/cross_products.hpp"
 #include "core/leading_block.hpp"
+#include "core/leaf_elimination.hpp"
 #include "core/node_blocks.hpp"
 #include "core/relative_factor.hpp"
 #include "core/schur_update.hpp"
@@ -38,6 +40,10 @@ class BlockedCholesky {
   [[nodiscard]] const LeadingFactor& leading() const { return leading_; }
   [[nodiscard]] const LeadingShape& shape() const { return shape_; }
   [[nodiscard]] const Vector& trailing_factor() const { return l_; }  // L_22: S = L_22 L_22'
+  [[nodiscard]] LeafElimination& leaves() { return leaves_; }
+  [[nodiscard]] const LeafElimination& leaves() const { return leaves_; }
+  // A less the stripped leaves: what the leading levels and the trailing block are eliminated from.
+  [[nodiscard]] ReducedBlocks blocks() const { return leaves_.blocks(); }
 
   // Z'V^-1[Q r] for the trailing block, and its solution Lam M^-1 Lam'Z'[Q r]; (q_2, p + 1) each.
   void trailing_solution(Matrix& solution, Matrix& residual);
@@ -54,6 +60,7 @@ class BlockedCholesky {
 
   const CrossProducts& a_;
   ThreadPool& pool_;
+  LeafElimination leaves_;
   LeadingShape shape_;
   LeadingFactor leading_;
   std::vector<Matrix> lambda_;  // per group, stacked

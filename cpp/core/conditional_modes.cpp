@@ -1,5 +1,7 @@
 #include "core/conditional_modes.hpp"
 
+#include "core/leaf_derivatives.hpp"
+
 namespace henderson {
 
 namespace {
@@ -13,19 +15,19 @@ std::span<const Code> rows_of(const CrossProducts& a, const Pattern& pattern) {
 }
 
 // The coupling of all levels of a pattern, (rows, count * s)
-Eigen::Map<const Matrix> panel_of(const CrossProducts& a, const Pattern& pattern) {
-  return {a.coupling.data() + pattern.values_begin, pattern.rows_count, pattern.count * a.leading().effects};
+Eigen::Map<const Matrix> panel_of(const CrossProducts& a, const BlockedCholesky& cholesky, const Pattern& pattern) {
+  return {cholesky.blocks().coupling + pattern.values_begin, pattern.rows_count, pattern.count * a.leading().effects};
 }
 
 // a_j' b_2 for every leading position, s after s.
-Vector explained_by(const CrossProducts& a, const Vector& b_trailing) {
+Vector explained_by(const CrossProducts& a, const BlockedCholesky& cholesky, const Vector& b_trailing) {
   const Index s = a.leading().effects;
   Vector out = Vector::Zero(a.leading().levels * s);
   for (const Pattern& pattern : a.plan.patterns) {
     const std::span<const Code> rows = rows_of(a, pattern);
     Vector near(pattern.rows_count);
     for (Index i = 0; i < near.size(); ++i) near[i] = b_trailing[rows[static_cast<std::size_t>(i)]];
-    out.segment(pattern.first * s, pattern.count * s).noalias() = panel_of(a, pattern).transpose() * near;
+    out.segment(pattern.first * s, pattern.count * s).noalias() = panel_of(a, cholesky, pattern).transpose() * near;
   }
   return out;
 }
@@ -39,9 +41,9 @@ StackedModes leading_modes(const CrossProducts& a, const BlockedCholesky& choles
   const Eigen::Map<const Matrix> h_level(h.data(), s, s);
   for (Index level = 0; level < group.levels; ++level) {
     const Index position = a.plan.place(static_cast<Code>(level));
-    load_level(a.gram.data(), position, packed);
+    load_level(cholesky.blocks().gram, position, packed);
     load_level(cholesky.leading().h.data(), position, h);
-    load_level(a.xy.data(), position, xy);
+    load_level(cholesky.blocks().xy, position, xy);
     v.noalias() = Eigen::Map<const Matrix>(xy.data(), a.columns(), s).transpose() * contrast;
     if (explained.size() > 0) v -= explained.segment(position * s, s);
     const Vector modes = h_level.transpose() * (h_level * v);
@@ -72,7 +74,7 @@ std::vector<Matrix> leading_variances(const CrossProducts& a, const BlockedChole
     gather_at(a.plan.trailing, rows_of(a, pattern), inverse.data(), block, places);
     for (Index member = 0; member < pattern.count; ++member) {
       Matrix& w = at_position[static_cast<std::size_t>(pattern.first + member)];
-      const Matrix aw = panel_of(a, pattern).middleCols(member * s, s) * w;
+      const Matrix aw = panel_of(a, cholesky, pattern).middleCols(member * s, s) * w;
       w += aw.transpose() * block * aw;
     }
   }
@@ -80,6 +82,66 @@ std::vector<Matrix> leading_variances(const CrossProducts& a, const BlockedChole
     out[static_cast<std::size_t>(level)] =
         std::move(at_position[static_cast<std::size_t>(a.plan.place(static_cast<Code>(level)))]);
   return out;
+}
+
+// The leading level at each host.
+std::vector<Index> host_levels(const CrossProducts& a) {
+  std::vector<Index> host(static_cast<std::size_t>(a.leading().levels), -1), out(a.plan.hosts.size());
+  for (std::size_t k = 0; k < out.size(); ++k)
+    host[static_cast<std::size_t>(a.plan.hosts[k].position)] = static_cast<Index>(k);
+  for (Index level = 0; level < a.leading().levels; ++level)
+    if (const Index k = host[static_cast<std::size_t>(a.plan.place(static_cast<Code>(level)))]; k >= 0)
+      out[static_cast<std::size_t>(k)] = level;
+  return out;
+}
+
+// Leaves: b = W (v - B b_o), w = v - B b_o - D b, with the modes b_o of their neighbours.
+void leaf_modes(const CrossProducts& a, const BlockedCholesky& cholesky, std::size_t g, const Vector& contrast,
+                const Matrix& b_leading, const Vector& b_trailing, StackedModes& modes) {
+  const LeafGroup& leaves = a.plan.leaves[g];
+  const Index s = a.plan.groups[g].effects, s_1 = a.leading().effects;
+  const std::vector<Index> host = host_levels(a);
+  Vector packed(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s), near;
+  const Eigen::Map<const Matrix> h_leaf(h.data(), s, s);
+  for (std::size_t k = 0; k < leaves.leaves.size(); ++k) {
+    const Leaf& leaf = leaves.leaves[k];
+    load_level(a.leaves[g].gram.data(), static_cast<Index>(k), packed);
+    load_level(cholesky.leaves().factor(g).h.data(), static_cast<Index>(k), h);
+    load_level(a.leaves[g].xy.data(), static_cast<Index>(k), xy);
+    near.resize(s_1 + leaf.rows_count);
+    near.head(s_1) = b_leading.row(host[static_cast<std::size_t>(leaf.host)]);
+    for (Index i = 0; i < leaf.rows_count; ++i)
+      near[s_1 + i] = b_trailing[leaves.rows[static_cast<std::size_t>(leaf.rows_begin + i)]];
+    v.noalias() = Eigen::Map<const Matrix>(xy.data(), a.columns(), s).transpose() * contrast;
+    v.noalias() -=
+        Eigen::Map<const Matrix>(a.leaves[g].coupling.data() + leaf.values_begin, near.size(), s).transpose() * near;
+    const Vector own = h_leaf.transpose() * (h_leaf * v);
+    modes.b.row(leaf.level) = own;
+    for (Index i = 0; i < s; ++i) {
+      modes.w(leaf.level, i) = v[i];
+      for (Index j = 0; j < s; ++j) modes.w(leaf.level, i) -= packed[triangle_index(i, j, s)] * own[j];
+    }
+  }
+}
+
+// Leaves: W + W G W, G = B T B' over their neighbours.
+void leaf_variances(const CrossProducts& a, const BlockedCholesky& cholesky, std::size_t g, const Vector& inverse,
+                    const std::vector<Matrix>& of_leading, std::vector<Matrix>& out) {
+  const LeafGroup& leaves = a.plan.leaves[g];
+  const Index s = a.plan.groups[g].effects;
+  const std::vector<Index> host = host_levels(a);
+  NeighbourInverse near(a);
+  Vector h(s * s);
+  const Eigen::Map<const Matrix> h_leaf(h.data(), s, s);
+  for (std::size_t k = 0; k < leaves.leaves.size(); ++k) {
+    const Leaf& leaf = leaves.leaves[k];
+    near.load_host(cholesky, a.plan.host_of(leaf));
+    near.t_uu = of_leading[static_cast<std::size_t>(host[static_cast<std::size_t>(leaf.host)])];
+    near.couple(a, cholesky, g, leaf, inverse);
+    load_level(cholesky.leaves().factor(g).h.data(), static_cast<Index>(k), h);
+    const Matrix w = h_leaf.transpose() * h_leaf;
+    out[static_cast<std::size_t>(leaf.level)] = w + w * near.g.topLeftCorner(s, s) * w;
+  }
 }
 
 }  // namespace
@@ -93,16 +155,18 @@ std::vector<StackedModes> conditional_modes(const CrossProducts& a, BlockedChole
     cholesky.trailing_solution(solution, residual);
     b_trailing = solution * contrast;
     w_trailing = residual * contrast;
-    explained = explained_by(a, b_trailing);
+    explained = explained_by(a, cholesky, b_trailing);
   }
   std::vector<StackedModes> out{leading_modes(a, cholesky, contrast, explained)};
   for (std::size_t g = 1; g < a.plan.groups.size(); ++g) {
     const Group& group = a.plan.groups[g];
     StackedModes modes{Matrix(group.levels, group.effects), Matrix(group.levels, group.effects)};
     for (Index level = 0; level < group.levels; ++level) {
+      if (is_leaf(a.plan.rank_of(g, static_cast<Code>(level)))) continue;
       modes.b.row(level) = b_trailing.segment(trailing_row(a, g, level), group.effects);
       modes.w.row(level) = w_trailing.segment(trailing_row(a, g, level), group.effects);
     }
+    if (a.plan.has_leaves()) leaf_modes(a, cholesky, g, contrast, out[0].b, b_trailing, modes);
     out.push_back(std::move(modes));
   }
   return out;
@@ -118,11 +182,13 @@ std::vector<std::vector<Matrix>> unscaled_variances(const CrossProducts& a, Bloc
     const Index s = group.effects;
     std::vector<Matrix> blocks(static_cast<std::size_t>(group.levels), Matrix(s, s));
     for (Index level = 0; level < group.levels; ++level) {
+      if (is_leaf(a.plan.rank_of(g, static_cast<Code>(level)))) continue;
       const Index row = trailing_row(a, g, level);
       Matrix& own = blocks[static_cast<std::size_t>(level)];
       for (Index j = 0; j < s; ++j)
         for (Index i = j; i < s; ++i) own(i, j) = own(j, i) = inverse[entry_place(a.plan.trailing, row + i, row + j)];
     }
+    if (a.plan.has_leaves()) leaf_variances(a, cholesky, g, inverse, out[0], blocks);
     out.push_back(std::move(blocks));
   }
   return out;

@@ -115,19 +115,27 @@ void scatter_rows(const CrossProducts& a, const ModelData& data, std::size_t g, 
   }
 }
 
-void to_lanes(const LevelSums& sums, Index levels, Index begin, Index entries, AlignedVector<double>& lanes) {
-  lanes.assign(static_cast<std::size_t>(lane_batches(levels) * entries * lane_width), 0.0);
-  for (Index level = 0; level < levels; ++level) {
-    const double* from = sums.values.data() + level * sums.stride + begin;
-    double* to = lanes.data() + lane_place(level, 0, entries);
-    for (Index e = 0; e < entries; ++e) to[e * lane_width] = from[e];
-  }
+// The sums of `count` levels; level_at(k) is the one at place k.
+template <class LevelAt>
+void to_lanes(const LevelSums& sums, Index count, LevelAt&& level_at, AlignedVector<double>& gram,
+              AlignedVector<double>& xy) {
+  const auto copy = [&](Index begin, Index entries, AlignedVector<double>& lanes) {
+    lanes.assign(static_cast<std::size_t>(lane_batches(count) * entries * lane_width), 0.0);
+    for (Index k = 0; k < count; ++k) {
+      const double* from = sums.values.data() + level_at(k) * sums.stride + begin;
+      double* to = lanes.data() + lane_place(k, 0, entries);
+      for (Index e = 0; e < entries; ++e) to[e * lane_width] = from[e];
+    }
+  };
+  copy(0, sums.triangle, gram);
+  copy(sums.triangle, sums.stride - sums.triangle, xy);
 }
 
 void add_trailing_group(CrossProducts& a, std::size_t g, const LevelSums& sums) {
   const Group& group = a.plan.groups[g];
   for (Index level = 0; level < group.levels; ++level) {
     const Code rank = a.plan.rank_of(g, static_cast<Code>(level));
+    if (is_leaf(rank)) continue;
     const Index offset = a.plan.trailing.node_offset[static_cast<std::size_t>(rank)];
     const double* from = sums.values.data() + level * sums.stride;
     for (Index e = 0; e < group.effects; ++e)
@@ -199,21 +207,18 @@ void accumulate(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
     }
   }
   a.corner = total.corner.selfadjointView<Eigen::Lower>();
-  const Group& lead = a.leading();
-  to_lanes(total.sums[0], lead.levels, 0, total.sums[0].triangle, a.gram);
-  to_lanes(total.sums[0], lead.levels, total.sums[0].triangle, lead.effects * a.columns(), a.xy);
+  to_lanes(total.sums[0], a.leading().levels, [](Index position) { return position; }, a.gram, a.xy);
+  a.leaves.resize(a.plan.leaves.size());
+  for (std::size_t g = 1; g < a.leaves.size(); ++g) {
+    const std::vector<Leaf>& leaves = a.plan.leaves[g].leaves;
+    const auto level_at = [&](Index k) { return static_cast<Index>(leaves[static_cast<std::size_t>(k)].level); };
+    to_lanes(total.sums[g], static_cast<Index>(leaves.size()), level_at, a.leaves[g].gram, a.leaves[g].xy);
+  }
   a.trailing_xy.resize(a.plan.trailing_size(), a.columns());
   for (std::size_t g = 1; g < total.sums.size(); ++g) add_trailing_group(a, g, total.sums[g]);
 }
 
-// z~ of one row for all terms of a group.
-void stacked_row(const CrossProducts& a, const Group& group, Index row, double* out) {
-  for (std::size_t k = 0; k < group.terms.size(); ++k)
-    a.random[static_cast<std::size_t>(group.terms[k])].apply_row(row, out + group.first[k]);
-}
-
-// Calls visit(row, weight, z, u, z_u) for each row of a level of group t and each later group u, z their effects in
-// that row.
+// Calls visit(rank, z, z_u) for each row of a level of group t and each later group u whose level there is no leaf.
 template <class Visit>
 void for_each_meeting(const CrossProducts& a, const ModelData& data, std::size_t t, Index level, Visit&& visit) {
   const LevelRows& sorted = a.plan.level_rows[t];
@@ -226,9 +231,11 @@ void for_each_meeting(const CrossProducts& a, const ModelData& data, std::size_t
     if (data.weights != nullptr) z *= data.weights[row];
     for (std::size_t u = t + 1; u < a.plan.groups.size(); ++u) {
       const Group& group = a.plan.groups[u];
+      const Code rank = a.plan.rank_of(u, data.factors[static_cast<std::size_t>(group.factor)].codes[row]);
+      if (is_leaf(rank)) continue;
       other.resize(group.effects);
       stacked_row(a, group, row, other.data());
-      visit(a.plan.rank_of(u, data.factors[static_cast<std::size_t>(group.factor)].codes[row]), z, other);
+      visit(rank, z, other);
     }
   }
 }
@@ -270,6 +277,7 @@ void couple_trailing(CrossProducts& a, const ModelData& data, std::size_t t) {
   std::vector<Matrix> blocks;
   std::vector<Index> slot(plan.trailing.rank.size());
   for (Index level = 0; level < plan.groups[t].levels; ++level) {
+    if (is_leaf(plan.rank_of(t, static_cast<Code>(level)))) continue;
     const auto begin = later.start[static_cast<std::size_t>(level)];
     const auto count = later.start[static_cast<std::size_t>(level) + 1] - begin;
     blocks.resize(static_cast<std::size_t>(count));
@@ -310,7 +318,23 @@ std::vector<Column> distinct_columns(const ModelData& data) {
   return distinct;
 }
 
+// The entry of effect e of a level against the response.
+double& response_entry(CrossProducts& a, std::size_t g, Code level, Index e) {
+  const Index columns = a.columns();
+  const Index entries = a.plan.groups[g].effects * columns;
+  if (g == 0) return a.xy[static_cast<std::size_t>(lane_place(a.plan.place(level), e * columns + a.p, entries))];
+  const Code rank = a.plan.rank_of(g, level);
+  if (is_leaf(rank))
+    return a.leaves[g].xy[static_cast<std::size_t>(lane_place(leaf_of(rank), e * columns + a.p, entries))];
+  return a.trailing_xy(a.plan.trailing.node_offset[static_cast<std::size_t>(rank)] + e, a.p);
+}
+
 }  // namespace
+
+void stacked_row(const CrossProducts& a, const Group& group, Index row, double* out) {
+  for (std::size_t k = 0; k < group.terms.size(); ++k)
+    a.random[static_cast<std::size_t>(group.terms[k])].apply_row(row, out + group.first[k]);
+}
 
 CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   CrossProducts a;
@@ -332,6 +356,7 @@ CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   if (a.plan.has_trailing()) {
     couple_leading(a, data, pool);
     for (std::size_t t = 1; t + 1 < a.plan.groups.size(); ++t) couple_trailing(a, data, t);
+    couple_leaves(a, data);
     a.plan.level_rows.clear();
     a.plan.later.clear();
   }
@@ -342,35 +367,24 @@ void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool)
   least_squares(a, data, pool);
   const Residual map = residual_map(a, data.y[0]);
   RowBuffers buffers = make_buffers(a);
-  const Index y_column = a.p;
-  const Group& lead = a.leading();
-  const Index lead_entries = lead.effects * a.columns();
-  for (Index position = 0; position < lead.levels; ++position)
-    for (Index e = 0; e < lead.effects; ++e)
-      a.xy[static_cast<std::size_t>(lane_place(position, e * a.columns() + y_column, lead_entries))] = 0;
-  a.trailing_xy.col(y_column).setZero();
-  a.corner.col(y_column).setZero();
+  const auto levels = [&](std::size_t g) { return static_cast<Code>(a.plan.groups[g].levels); };
+  for (std::size_t g = 0; g < a.plan.groups.size(); ++g)
+    for (Code level = 0; level < levels(g); ++level)
+      for (Index e = 0; e < a.plan.groups[g].effects; ++e) response_entry(a, g, level, e) = 0;
+  a.corner.col(a.p).setZero();
   for (Index first = 0; first < data.n; first += chunk_rows) {
     const Index rows = std::min(chunk_rows, data.n - first);
     fill_rows(a, data, map, first, rows, buffers);
-    const auto r = buffers.qr.col(y_column).head(rows);
-    a.corner.col(y_column).noalias() += buffers.qr.topRows(rows).transpose() * r;
+    const auto r = buffers.qr.col(a.p).head(rows);
+    a.corner.col(a.p).noalias() += buffers.qr.topRows(rows).transpose() * r;
     for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
       const Group& group = a.plan.groups[g];
       const Code* codes = data.factors[static_cast<std::size_t>(group.factor)].codes + first;
       for (Index i = 0; i < rows; ++i)
-        for (Index e = 0; e < group.effects; ++e) {
-          const double product = buffers.z[g](i, e) * r[i];
-          if (g == 0)
-            a.xy[static_cast<std::size_t>(
-                lane_place(a.plan.place(codes[i]), e * a.columns() + y_column, lead_entries))] += product;
-          else
-            a.trailing_xy(a.plan.trailing.node_offset[static_cast<std::size_t>(a.plan.rank_of(g, codes[i]))] + e,
-                          y_column) += product;
-        }
+        for (Index e = 0; e < group.effects; ++e) response_entry(a, g, codes[i], e) += buffers.z[g](i, e) * r[i];
     }
   }
-  a.corner.row(y_column) = a.corner.col(y_column).transpose();
+  a.corner.row(a.p) = a.corner.col(a.p).transpose();
 }
 
 }  // namespace henderson

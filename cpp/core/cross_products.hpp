@@ -5,6 +5,8 @@
 //   trailing      coupling (panels)       entries (sparse)
 //   [Q r]         xy    (s x (p+1))       trailing_xy           corner
 //
+// Stripped leaves of trailing factors (leaf_levels.hpp) have blocks of their own, `leaves`.
+//
 // X = Q R and Z_t = Z~_t T_t (whitening.hpp); r = y - Q c is the ordinary least squares residual, so no digits are
 // spent on what the fixed effects explain. A new response needs a new last column only.
 #pragma once
@@ -23,6 +25,13 @@ struct TrailingEntry {
   double value = 0;
 };
 
+// The leaves of one trailing group.
+struct LeafProducts {
+  AlignedVector<double> gram;    // lanes: [batch][triangle_size(s)][lane_width]
+  AlignedVector<double> xy;      // lanes: [batch][s * (p + 1)][lane_width], effect by effect
+  std::vector<double> coupling;  // per leaf (s_1 + |R|, s): B', the host's effects first
+};
+
 struct CrossProducts {
   Index n = 0;
   Index p = 0;                    // rank of X
@@ -39,8 +48,9 @@ struct CrossProducts {
   AlignedVector<double> xy;    // lanes: [batch][s * (p + 1)][lane_width], effect by effect
   std::vector<double> coupling;
   std::vector<TrailingEntry> entries;
-  Matrix trailing_xy;  // (q_2, p + 1)
-  Matrix corner;       // (p + 1, p + 1), both triangles
+  Matrix trailing_xy;                // (q_2, p + 1)
+  Matrix corner;                     // (p + 1, p + 1), both triangles
+  std::vector<LeafProducts> leaves;  // per group (index 0 unused); empty where nothing is stripped
 
   [[nodiscard]] const Group& leading() const { return plan.groups.front(); }
   [[nodiscard]] Index columns() const { return p + 1; }
@@ -50,6 +60,11 @@ struct CrossProducts {
 [[nodiscard]] inline Index lane_place(Index position, Index entry, Index entries) {
   return ((position / lane_width) * entries + entry) * lane_width + position % lane_width;
 }
+
+// The couplings B of all leaves, from the rows.
+void couple_leaves(CrossProducts& a, const ModelData& data);
+// z~ of one row for all terms of a group, (s).
+void stacked_row(const CrossProducts& a, const Group& group, Index row, double* out);
 
 [[nodiscard]] CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool);
 

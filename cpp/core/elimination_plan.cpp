@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <string_view>
-#include <unordered_map>
+
+#include "core/trailing_choice.hpp"
 
 namespace henderson {
 
 namespace {
 
-constexpr Index small_trailing = 48;  // below this a dense trailing block needs no second thought
-constexpr Index largest_dense = 30000;
-constexpr double dense_gain = 6.0;    // flops of a dense factorisation run this much faster than scattered ones
 constexpr double worth_a_look = 0.5;  // of the largest factor's size: smaller ones leave too much behind to lead
 
 std::vector<Group> stacked_groups(const ModelData& data) {
@@ -67,112 +64,29 @@ Neighbours later_nodes(const ModelData& data, const EliminationPlan& plan, std::
   return out;
 }
 
-std::string_view bytes_of(const Neighbours& lists, std::size_t level) {
-  return {reinterpret_cast<const char*>(lists.node.data() + lists.start[level]),
-          static_cast<std::size_t>(lists.start[level + 1] - lists.start[level]) * sizeof(Code)};
-}
-
-// Levels with the same neighbours, as lists of levels in order of first appearance.
-std::vector<std::vector<Code>> same_neighbours(const Neighbours& lists) {
-  std::vector<std::vector<Code>> classes;
-  std::unordered_map<std::string_view, std::size_t> known;
-  known.reserve(lists.start.size());
-  for (std::size_t level = 0; level + 1 < lists.start.size(); ++level) {
-    const auto [found, is_new] = known.try_emplace(bytes_of(lists, level), classes.size());
-    if (is_new) classes.emplace_back();
-    classes[found->second].push_back(static_cast<Code>(level));
-  }
-  return classes;
-}
-
-NodeGraph trailing_graph(const EliminationPlan& plan, const Neighbours& leading,
-                         const std::vector<std::vector<Code>>& classes) {
-  const auto nodes = static_cast<std::size_t>(plan.node_base.back());
-  std::vector<std::vector<Code>> adjacent(nodes);
-  const auto join = [&](Code a, Code b) {
-    adjacent[static_cast<std::size_t>(a)].push_back(b);
-    adjacent[static_cast<std::size_t>(b)].push_back(a);
-  };
-  for (const auto& members : classes) {
-    const auto level = static_cast<std::size_t>(members.front());
-    for (Index i = leading.start[level]; i < leading.start[level + 1]; ++i)
-      for (Index j = leading.start[level]; j < i; ++j)
-        join(leading.node[static_cast<std::size_t>(i)], leading.node[static_cast<std::size_t>(j)]);
-  }
-  NodeGraph graph;  // trailing factors meet within rows, hence within a leading level: its clique holds their edges too
-  graph.start.assign(nodes + 1, 0);
-  for (std::size_t j = 0; j < nodes; ++j) {
-    auto& own = adjacent[j];
-    std::sort(own.begin(), own.end());
-    own.erase(std::unique(own.begin(), own.end()), own.end());
-    graph.adjacent.insert(graph.adjacent.end(), own.begin(), own.end());
-    graph.start[j + 1] = static_cast<Index>(graph.adjacent.size());
-    std::vector<Code>().swap(own);
-  }
-  return graph;
-}
-
-// Within each group the nodes that most leading levels meet come first: updates of a dense block stay in its corner.
-std::vector<Code> by_frequency(const EliminationPlan& plan, const Neighbours& leading) {
-  std::vector<Index> met(static_cast<std::size_t>(plan.node_base.back()), 0);
-  for (const Code node : leading.node) ++met[static_cast<std::size_t>(node)];
-  std::vector<Code> order(met.size()), rank(met.size());
-  std::iota(order.begin(), order.end(), 0);
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    std::stable_sort(order.begin() + plan.node_base[u], order.begin() + plan.node_base[u + 1], [&](Code a, Code b) {
-      return met[static_cast<std::size_t>(a)] > met[static_cast<std::size_t>(b)];
-    });
-  for (std::size_t k = 0; k < order.size(); ++k) rank[static_cast<std::size_t>(order[k])] = static_cast<Code>(k);
-  return rank;
-}
-
-// Dense or sparse: both are predicted unless one is out of the question.
-SupernodalLayout choose_layout(const EliminationPlan& plan, const Neighbours& leading,
-                               const std::vector<std::vector<Code>>& classes, LeadChoice& choice) {
-  std::vector<Index> sizes;
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    sizes.insert(sizes.end(), static_cast<std::size_t>(plan.groups[u].levels), plan.groups[u].effects);
-  choice.trailing_size = std::accumulate(sizes.begin(), sizes.end(), Index{0});
-  const auto q = static_cast<double>(choice.trailing_size);
-  const auto nodes = static_cast<double>(sizes.size());
-  double pairs = 0;
-  for (const auto& members : classes) {
-    const auto level = static_cast<std::size_t>(members.front());
-    const auto met = static_cast<double>(leading.start[level + 1] - leading.start[level]);
-    pairs += met * met;
-  }
-  choice.dense_flops = q * (q + 1) * (2 * q + 1) / 6;  // sum of k^2
-  choice.is_small = choice.trailing_size <= small_trailing;
-  choice.is_filled = 2 * pairs >= nodes * nodes && choice.trailing_size < largest_dense;
-  if (choice.is_small || choice.is_filled) return dense_layout(sizes, by_frequency(plan, leading));
-  SupernodalLayout sparse = sparse_layout(trailing_graph(plan, leading, classes), sizes);
-  choice.sparse_flops = sparse.flops;
-  choice.is_dense = choice.dense_flops < dense_gain * sparse.flops && choice.trailing_size < largest_dense;
-  return choice.is_dense ? dense_layout(sizes, by_frequency(plan, leading)) : sparse;
-}
-
 // Patterns that start at neighbouring columns of a sparse Schur complement lie together: it is passed over once.
-void sort_by_first_rank(const EliminationPlan& plan, const Neighbours& leading,
-                        std::vector<std::vector<Code>>& classes) {
+void sort_by_first_rank(TrailingChoice& chosen) {
   std::vector<std::pair<Code, std::vector<Code>>> keyed;
-  keyed.reserve(classes.size());
-  for (auto& members : classes) {
+  keyed.reserve(chosen.classes.size());
+  for (auto& members : chosen.classes) {
     const auto level = static_cast<std::size_t>(members.front());
     Code first = std::numeric_limits<Code>::max();
-    for (Index k = leading.start[level]; k < leading.start[level + 1]; ++k)
-      first = std::min(first, plan.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
+    for (Index k = chosen.leading.start[level]; k < chosen.leading.start[level + 1]; ++k)
+      first = std::min(
+          first, chosen.trailing.rank[static_cast<std::size_t>(chosen.leading.node[static_cast<std::size_t>(k)])]);
     keyed.emplace_back(first, std::move(members));
   }
   std::stable_sort(keyed.begin(), keyed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (std::size_t c = 0; c < classes.size(); ++c) classes[c] = std::move(keyed[c].second);
+  for (std::size_t c = 0; c < keyed.size(); ++c) chosen.classes[c] = std::move(keyed[c].second);
 }
 
-void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::vector<std::vector<Code>>& classes) {
+void place_leading(EliminationPlan& plan, const TrailingChoice& chosen) {
   const Index effects = plan.groups.front().effects;
+  const Neighbours& leading = chosen.leading;
   plan.position.resize(static_cast<std::size_t>(plan.groups.front().levels));
   std::vector<Code> ranks;
   Index next = 0;
-  for (const auto& members : classes) {
+  for (const auto& members : chosen.classes) {
     Pattern pattern;
     pattern.first = next;
     pattern.count = static_cast<Index>(members.size());
@@ -182,65 +96,96 @@ void place_leading(EliminationPlan& plan, const Neighbours& leading, const std::
     const auto level = static_cast<std::size_t>(members.front());
     ranks.clear();
     for (Index k = leading.start[level]; k < leading.start[level + 1]; ++k)
-      ranks.push_back(plan.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
+      ranks.push_back(chosen.trailing.rank[static_cast<std::size_t>(leading.node[static_cast<std::size_t>(k)])]);
     std::sort(ranks.begin(), ranks.end());
     for (const Code rank : ranks)
-      for (Index row = plan.trailing.node_offset[static_cast<std::size_t>(rank)];
-           row < plan.trailing.node_offset[static_cast<std::size_t>(rank) + 1]; ++row)
+      for (Index row = chosen.trailing.node_offset[static_cast<std::size_t>(rank)];
+           row < chosen.trailing.node_offset[static_cast<std::size_t>(rank) + 1]; ++row)
         plan.pattern_rows.push_back(static_cast<Code>(row));
     pattern.rows_count = static_cast<Index>(plan.pattern_rows.size()) - pattern.rows_begin;
     plan.coupling_values += pattern.rows_count * pattern.count * effects;
-    plan.update_flops += static_cast<double>(pattern.rows_count * pattern.rows_count * pattern.count * effects);
     plan.patterns.push_back(pattern);
   }
 }
 
-void number_nodes(EliminationPlan& plan) {
+// The layout of the chosen nodes, ranks in the numbering of all trailing levels.
+void place_trailing(EliminationPlan& plan, TrailingChoice& chosen) {
+  plan.update_flops = chosen.choice.update_flops;
+  plan.trailing = std::move(chosen.trailing);
+  std::vector<Code> rank(chosen.nodes.number.size(), leaf_rank(0));
+  for (std::size_t node = 0; node < rank.size(); ++node)
+    if (chosen.nodes.number[node] >= 0)
+      rank[node] = plan.trailing.rank[static_cast<std::size_t>(chosen.nodes.number[node])];
+  plan.trailing.rank = std::move(rank);
+  plan.group_of_rank.resize(chosen.nodes.sizes.size());
+  for (std::size_t u = 1; u < plan.groups.size(); ++u)
+    for (Code level = 0; level < static_cast<Code>(plan.groups[u].levels); ++level)
+      if (const Code at = plan.rank_of(u, level); !is_leaf(at))
+        plan.group_of_rank[static_cast<std::size_t>(at)] = static_cast<Code>(u);
+}
+
+// The later nodes, by rank, that each level of a trailing group meets; of a leaf, whose couplings are its own, none.
+Neighbours later_ranks(const ModelData& data, const EliminationPlan& plan, std::size_t t) {
+  Neighbours natural = later_nodes(data, plan, t);
+  if (!plan.has_leaves()) {
+    for (Code& node : natural.node) node = plan.trailing.rank[static_cast<std::size_t>(node)];
+    return natural;
+  }
+  Neighbours out;
+  out.start.push_back(0);
+  for (std::size_t level = 0; level + 1 < natural.start.size(); ++level) {
+    for (Index k = natural.start[level]; k < natural.start[level + 1]; ++k) {
+      const Code rank = plan.trailing.rank[static_cast<std::size_t>(natural.node[static_cast<std::size_t>(k)])];
+      if (!is_leaf(rank) && !is_leaf(plan.rank_of(t, static_cast<Code>(level)))) out.node.push_back(rank);
+    }
+    out.start.push_back(static_cast<Index>(out.node.size()));
+  }
+  return out;
+}
+
+// A plan as far as its cost depends on who leads, and what completes it.
+struct Outline {
+  EliminationPlan plan;
+  LeafChoice leaves;
+
+  [[nodiscard]] const LeadChoice& choice() const { return plan.considered.front(); }
+};
+
+Outline outline(const ModelData& data, std::vector<Group> groups) {
+  Outline out;
+  EliminationPlan& plan = out.plan;
+  plan.groups = std::move(groups);
   plan.node_base.assign(plan.groups.size() + 1, 0);
   for (std::size_t u = 1; u < plan.groups.size(); ++u)
     plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
-}
-
-// The plan that eliminates groups[0] first, as far as its cost depends on it.
-EliminationPlan outline(const ModelData& data, std::vector<Group> groups) {
-  EliminationPlan plan;
-  plan.groups = std::move(groups);
-  number_nodes(plan);
   plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[0].factor)], data.n));
-  const Neighbours leading = later_nodes(data, plan, 0);
-  auto classes = same_neighbours(leading);
-  LeadChoice choice;
-  choice.factor = plan.groups[0].factor;
-  plan.trailing = choose_layout(plan, leading, classes, choice);
-  if (!plan.trailing.is_dense()) sort_by_first_rank(plan, leading, classes);
-  place_leading(plan, leading, classes);
-  choice.update_flops = plan.update_flops;
-  plan.considered.push_back(choice);
-  return plan;
+  out.leaves = find_leaves(data, plan);
+  TrailingChoice chosen = choose_trailing(data, plan, out.leaves, later_nodes(data, plan, 0));
+  plan.considered.push_back(chosen.choice);
+  if (!chosen.trailing.is_dense()) sort_by_first_rank(chosen);
+  place_leading(plan, chosen);
+  place_trailing(plan, chosen);
+  return out;
 }
 
 // Each group that might lead has its plan outlined; the cheapest stays.
-EliminationPlan cheapest_outline(const ModelData& data, const std::vector<Group>& groups) {
-  EliminationPlan best = outline(data, groups);
+Outline cheapest_outline(const ModelData& data, const std::vector<Group>& groups) {
+  Outline best = outline(data, groups);
   std::vector<LeadChoice> others;
   const auto size = [&](std::size_t g) { return static_cast<double>(groups[g].levels * groups[g].effects); };
   for (std::size_t g = 1; g < groups.size() && size(g) >= worth_a_look * size(0); ++g) {
     std::vector<Group> order = groups;
     std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(g),
                 order.begin() + static_cast<std::ptrdiff_t>(g) + 1);
-    EliminationPlan other = outline(data, std::move(order));
-    if (other.considered.front().cost() < best.considered.front().cost()) std::swap(best, other);
-    others.push_back(other.considered.front());
+    Outline other = outline(data, std::move(order));
+    if (other.choice().cost() < best.choice().cost()) std::swap(best, other);
+    others.push_back(other.choice());
   }
-  best.considered.insert(best.considered.end(), others.begin(), others.end());
+  best.plan.considered.insert(best.plan.considered.end(), others.begin(), others.end());
   return best;
 }
 
 }  // namespace
-
-double LeadChoice::cost() const {
-  return dense_gain * update_flops + (is_dense ? dense_flops : dense_gain * sparse_flops);
-}
 
 Index EliminationPlan::node_size() const {
   constexpr Index largest_kernel = 4;
@@ -254,18 +199,14 @@ EliminationPlan plan_elimination(const ModelData& data) {
   EliminationPlan plan;
   plan.groups = stacked_groups(data);
   if (!plan.has_trailing()) return plan;
-  plan = cheapest_outline(data, plan.groups);
-  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t)
+  Outline best = cheapest_outline(data, plan.groups);
+  plan = std::move(best.plan);
+  const bool strips = plan.considered.front().strips;
+  for (std::size_t t = 1; t + (strips ? 0 : 1) < plan.groups.size(); ++t)
     plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[t].factor)], data.n));
-  plan.group_of_rank.resize(plan.trailing.rank.size());
-  for (std::size_t u = 1; u < plan.groups.size(); ++u)
-    for (Code level = 0; level < static_cast<Code>(plan.groups[u].levels); ++level)
-      plan.group_of_rank[static_cast<std::size_t>(plan.rank_of(u, level))] = static_cast<Code>(u);
+  if (strips) place_leaves(data, best.leaves, plan);
   plan.later.resize(1);
-  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t) {
-    plan.later.push_back(later_nodes(data, plan, t));
-    for (Code& node : plan.later.back().node) node = plan.trailing.rank[static_cast<std::size_t>(node)];
-  }
+  for (std::size_t t = 1; t + 1 < plan.groups.size(); ++t) plan.later.push_back(later_ranks(data, plan, t));
   return plan;
 }
 

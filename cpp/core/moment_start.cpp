@@ -102,22 +102,26 @@ TrailingView view_trailing(const CrossProducts& a, const std::vector<Index>& sta
   return view;
 }
 
+// Calls visit(A_jj, [F | z'r]') for the first levels stored in lanes.
+template <class Visit>
+void for_each_in_lanes(const CrossProducts& a, Index s, Index count, const AlignedVector<double>& gram,
+                       const AlignedVector<double>& xy, Visit&& visit) {
+  Vector packed(triangle_size(s)), right(s * a.columns());
+  Matrix block(s, s);
+  for (Index place = 0; place < count; ++place) {
+    load_level(gram.data(), place, packed);
+    load_level(xy.data(), place, right);
+    for (Index j = 0; j < s; ++j)
+      for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
+    visit(block, Eigen::Map<const Matrix>(right.data(), a.columns(), s));
+  }
+}
+
 // Calls visit(A_jj, [F | z'r]') for levels of a group, up to a number that is plenty for a start.
 template <class Visit>
 void for_each_level(const CrossProducts& a, const TrailingView& view, std::size_t g, Index most, Visit&& visit) {
   const Index s = a.plan.groups[g].effects;
-  if (g == 0) {
-    Vector packed(triangle_size(s)), right(s * a.columns());
-    Matrix block(s, s);
-    for (Index position = 0; position < std::min(most, a.leading().levels); ++position) {
-      load_level(a.gram.data(), position, packed);
-      load_level(a.xy.data(), position, right);
-      for (Index j = 0; j < s; ++j)
-        for (Index i = j; i < s; ++i) block(i, j) = block(j, i) = packed[triangle_index(i, j, s)];
-      visit(block, Eigen::Map<const Matrix>(right.data(), a.columns(), s));
-    }
-    return;
-  }
+  if (g == 0) return for_each_in_lanes(a, s, std::min(most, a.leading().levels), a.gram, a.xy, visit);
   Index row = 0;
   Index seen = 0;
   for (std::size_t k = 0; k < view.block.size(); ++k) {
@@ -126,6 +130,11 @@ void for_each_level(const CrossProducts& a, const TrailingView& view, std::size_
       visit(block, a.trailing_xy.middleRows(row, block.rows()).transpose());
     row += block.rows();
   }
+  if (!a.plan.has_leaves()) return;
+  for_each_in_lanes(a, s, static_cast<Index>(a.plan.leaves[g].leaves.size()), a.leaves[g].gram, a.leaves[g].xy,
+                    [&](const Matrix& block, const auto& right) {
+                      if (seen++ < most) visit(block, right);
+                    });
 }
 
 void add_pairs(const CrossProducts& a, const TrailingView& view, Moment& m) {
@@ -152,6 +161,39 @@ void add_pairs(const CrossProducts& a, const TrailingView& view, Moment& m) {
                    view.diagonal[row], *value, f.col(e).head(p).dot(a.trailing_xy.row(row).head(p)));
         }
     }
+}
+
+// The pairs of stripped leaves with their hosts and with the other levels that they meet.
+void add_leaf_pairs(const CrossProducts& a, const TrailingView& view, const std::vector<Index>& start, Moment& m) {
+  const Index s_1 = a.leading().effects, p = a.p;
+  Vector host_packed(triangle_size(s_1)), host_right(s_1 * a.columns());
+  const Eigen::Map<const Matrix> host_f(host_right.data(), a.columns(), s_1);
+  for (std::size_t g = 1; g < a.plan.leaves.size(); ++g) {
+    const LeafGroup& group = a.plan.leaves[g];
+    const Index s = a.plan.groups[g].effects;
+    Vector packed(triangle_size(s)), right(s * a.columns());
+    const Eigen::Map<const Matrix> f(right.data(), a.columns(), s);
+    for (std::size_t k = 0; k < group.leaves.size(); ++k) {
+      const Leaf& leaf = group.leaves[k];
+      const Index host = a.plan.host_of(leaf).position;
+      load_level(a.leaves[g].gram.data(), static_cast<Index>(k), packed);
+      load_level(a.leaves[g].xy.data(), static_cast<Index>(k), right);
+      load_level(a.gram.data(), host, host_packed);
+      load_level(a.xy.data(), host, host_right);
+      const double* value = a.leaves[g].coupling.data() + leaf.values_begin;
+      for (Index e = 0; e < s; ++e) {
+        const double own = packed[triangle_index(e, e, s)];
+        for (Index i = 0; i < s_1; ++i)
+          add_pair(m, start[g] + e, i, own, host_packed[triangle_index(i, i, s_1)], *value++,
+                   f.col(e).head(p).dot(host_f.col(i).head(p)));
+        for (Index i = 0; i < leaf.rows_count; ++i) {
+          const Index row = group.rows[static_cast<std::size_t>(leaf.rows_begin + i)];
+          add_pair(m, start[g] + e, view.effect[static_cast<std::size_t>(row)], own, view.diagonal[row], *value++,
+                   f.col(e).head(p).dot(a.trailing_xy.row(row).head(p)));
+        }
+      }
+    }
+  }
 }
 
 // Solves for (psi, sigma^2), leaving out effects whose solution is negative.
@@ -247,6 +289,7 @@ RelativeFactor moment_start(const CrossProducts& a) {
     for_each_level(a, view, g, std::numeric_limits<Index>::max(),
                    [&](const Matrix& block, const auto& right) { add_level(m, start[g], block, right); });
   if (a.plan.has_trailing()) add_pairs(a, view, m);
+  add_leaf_pairs(a, view, start, m);
   const Vector solution = solve_moments(a, m);
   const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / static_cast<double>(a.n);
   Vector ratio = solution.head(size) / sigma2;

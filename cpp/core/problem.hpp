@@ -20,9 +20,9 @@ struct Solution {
 
 // The deviance at any sigma,  d(lam, sigma) = log|V| + n log(2 pi sigma^2) + r2 / sigma^2,  in its two parts.
 struct DevianceParts {
-  double log_det = 0;  // log|V|; +infinity where the criterion does not exist
-  double pwrss = 0;    // r2
-  Vector beta;         // (p)
+  double log_det = 0;                              // log|V|; +infinity where the criterion does not exist
+  double pwrss = 0;                                // r2
+  Vector beta;                                     // (p)
   std::vector<Matrix> log_det_slope, pwrss_slope;  // per term (s, s): by the entries of lam_t
 };
 
@@ -49,6 +49,7 @@ class Problem {
   [[nodiscard]] std::vector<Matrix> conditional_variances(const Vector& theta, bool reml);
 
   // The next three do not depend on the response; they give nothing where Lam'Z'WZ Lam + I is not positive definite.
+  // They need a design without stripped leaves (ModelData::stripping).
   // out := H rhs, (q, m) each, rows term after term (random_solve.hpp)
   [[nodiscard]] bool solve_random(const Vector& theta, const Eigen::Ref<const Matrix>& rhs, Eigen::Ref<Matrix> out);
   // (n,): leverages given the fixed effects (leverages.hpp); `data` is the design

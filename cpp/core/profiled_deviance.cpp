@@ -56,7 +56,8 @@ void divide_by(const Matrix& lambda, const Eigen::Ref<const Matrix>& c_lambda, M
 
 }  // namespace
 
-ProfiledDeviance::ProfiledDeviance(const CrossProducts& a, ThreadPool& pool) : a_(a), pool_(pool), cholesky_(a, pool) {
+ProfiledDeviance::ProfiledDeviance(const CrossProducts& a, ThreadPool& pool)
+    : a_(a), pool_(pool), cholesky_(a, pool), leaves_(a) {
   std::vector<Index> start{0};
   for (const AffineMap& term : a.random) start.push_back(start.back() + triangle_size(term.size()));
   size_ = start.back();
@@ -117,7 +118,8 @@ void ProfiledDeviance::gather_in_place(const Pattern& pattern, Index node_size, 
   const Index s = a_.leading().effects;
   work.packed.resize(triangle_size(s));
   panel_quadratic(inverse_.data(), a_.plan.trailing.size, a_.plan.pattern_rows.data() + pattern.rows_begin,
-                  a_.coupling.data() + pattern.values_begin, pattern.rows_count, s, node_size, work.packed.data());
+                  cholesky_.blocks().coupling + pattern.values_begin, pattern.rows_count, s, node_size,
+                  work.packed.data());
   store_level(work.packed, pattern.first, gathered_.data());
 }
 
@@ -136,7 +138,7 @@ void ProfiledDeviance::gather_products(const Pattern& pattern, PatternWork& work
   auto product = work.product.topLeftCorner(rows, width);
   const std::span<const Code> where(a_.plan.pattern_rows.data() + pattern.rows_begin, static_cast<std::size_t>(rows));
   gather_at(a_.plan.trailing, where, inverse_.data(), block, work.places);
-  const Eigen::Map<const Matrix> panel(a_.coupling.data() + pattern.values_begin, rows, width);
+  const Eigen::Map<const Matrix> panel(cholesky_.blocks().coupling + pattern.values_begin, rows, width);
   if (rows * width <= 64)
     product = block.lazyProduct(panel);
   else
@@ -158,7 +160,7 @@ void ProfiledDeviance::gather_explained(const Pattern& pattern, PatternWork& wor
   work.explained.resize(s * columns);
   for (Index member = 0; member < pattern.count; ++member) {
     for (Index e = 0; e < s; ++e) {
-      const double* level = a_.coupling.data() + pattern.values_begin + (member * s + e) * pattern.rows_count;
+      const double* level = cholesky_.blocks().coupling + pattern.values_begin + (member * s + e) * pattern.rows_count;
       for (Index c = 0; c < columns; ++c) {
         const double* column = solution_.data() + c * solution_.rows();
         double sum = 0;
@@ -221,8 +223,8 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
   contrast_.head(a_.p) = -cholesky_.beta();
   contrast_[a_.p] = 1.0;
   LeadingInputs in;
-  in.gram = a_.gram.data();
-  in.xy = a_.xy.data();
+  in.gram = cholesky_.blocks().gram;
+  in.xy = cholesky_.blocks().xy;
   in.contrast = &contrast_;
   in.root = a_.p > 0 && (reml_ || with_information) ? &cholesky_.root() : nullptr;
   in.projected = reml_;
@@ -234,12 +236,14 @@ void ProfiledDeviance::derivatives(const RelativeFactor& factor, bool with_infor
     in.explained = explained_.data();
     in.trailing = gathered_.data();
     trailing_sums();
+    leaves_.gather(cholesky_, solution_, inverse_, explained_.data(), gathered_.data(), pool_);
   }
   differentiate_leading(cholesky_.shape(), in, cholesky_.leading(), cholesky_.lambda(0),
                         has_trailing ? w_.data() : nullptr, has_trailing && in.root != nullptr ? f_.data() : nullptr,
                         sums_, pool_);
   c_lambda_[0] = sums_.c_lambda;
   outer_[0] = sums_.outer;
+  leaves_.differentiate(cholesky_, in, pool_);
   assemble(factor, out);
   if (!with_information) return;
   if (has_trailing)
@@ -261,6 +265,8 @@ void ProfiledDeviance::assemble(const RelativeFactor& factor, Derivatives& out) 
   out.gradient.resize(factor.lambda.size());
   for (std::size_t g = 0; g < a_.plan.groups.size(); ++g) {
     const Group& group = a_.plan.groups[g];
+    const bool has_leaves = g > 0 && !leaves_.is_empty();
+    if (has_leaves) outer_[g] += leaves_.sums(g).outer;
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
       const Matrix& lambda = factor.lambda[t];
@@ -274,6 +280,10 @@ void ProfiledDeviance::assemble(const RelativeFactor& factor, Derivatives& out) 
         out.g[t] = sums_.c.block(at, at, s, s);
       else
         divide_by(lambda, curved, divisor_[t], out.g[t]);
+      if (has_leaves) {
+        out.gradient[t] += 2.0 * leaves_.sums(g).c_lambda.block(at, at, s, s);
+        out.g[t] += leaves_.sums(g).c.block(at, at, s, s);
+      }
       out.g[t] -= score / variance;
       for (Index j = 0; j < s; ++j)
         for (Index i = j + 1; i < s; ++i) out.g[t](i, j) = out.g[t](j, i) = 0.5 * (out.g[t](i, j) + out.g[t](j, i));

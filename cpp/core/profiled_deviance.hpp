@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/blocked_cholesky.hpp"
+#include "core/leaf_derivatives.hpp"
 
 namespace henderson {
 
@@ -21,12 +22,6 @@ struct Derivatives {
   std::vector<Matrix> g;         // per term (s, s): G_t
   std::vector<Matrix> gradient;  // per term (s, s): 2 G_t lam_t, from C lam without dividing by lam
   Matrix information;  // (K, K): terms one after the other, triangle_size(s_t) each, column-major lower triangles
-};
-
-// One entry of one Psi_t.
-struct Parameter {
-  Index index = 0;     // among all
-  Index i = 0, j = 0;  // stacked effects of its group, i >= j
 };
 
 class ProfiledDeviance {
@@ -72,6 +67,7 @@ class ProfiledDeviance {
   ThreadPool& pool_;
   bool reml_ = true;
   BlockedCholesky cholesky_;
+  LeafDerivatives leaves_;
   std::vector<std::vector<Parameter>> parameters_;  // per group
   Index size_ = 0;                                  // parameters
   LeadingSums sums_;

@@ -25,6 +25,9 @@ struct RandomTerm {
   std::vector<Column> z;  // s columns of length n
 };
 
+// Whether levels that meet one level of the leading factor are eliminated before it (leaf_levels.hpp).
+enum class Stripping { where_it_pays, always, never };
+
 struct ModelData {
   Index n = 0;
   const double* y = nullptr;        // (n,)
@@ -32,6 +35,7 @@ struct ModelData {
   std::vector<Column> x;            // p columns of length n
   std::vector<Factor> factors;
   std::vector<RandomTerm> terms;  // in the order of theta; several may share one factor
+  Stripping stripping = Stripping::where_it_pays;
 };
 
 }  // namespace henderson

@@ -128,7 +128,8 @@ void SchurUpdate::list_segments(const EliminationPlan& plan) {
   }
 }
 
-void SchurUpdate::multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool) {
+void SchurUpdate::multiply_panels(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor,
+                                  ThreadPool& pool) {
   const EliminationPlan& plan = a.plan;
   const Index s = effects_;
   pool.run(pattern_chunks(plan), [&](Index chunk) {
@@ -140,8 +141,8 @@ void SchurUpdate::multiply_panels(const CrossProducts& a, const LeadingFactor& f
       for (Index member = 0; member < pattern.count; ++member) {
         const Index position = pattern.first + member;
         load_level(factor.h.data(), position, h);
-        load_level(a.xy.data(), position, v);
-        const double* level = a.coupling.data() + pattern.values_begin + member * s * rows;
+        load_level(blocks.xy, position, v);
+        const double* level = blocks.coupling + pattern.values_begin + member * s * rows;
         double* b = b_.data() + pattern.values_begin + member * s * rows;
         double* t = t_.data() + position * s * columns_;
         for (Index e = 0; e < s; ++e) {
@@ -191,13 +192,13 @@ void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, 
   subtract_at(a.plan.trailing, rows_of(a.plan, pattern), update, k, places_);
 }
 
-void SchurUpdate::run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced,
-                      ThreadPool& pool) {
-  multiply_panels(a, factor, pool);
+void SchurUpdate::run(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor, double* k,
+                      Matrix& reduced, ThreadPool& pool) {
+  multiply_panels(a, blocks, factor, pool);
   const Index size = a.plan.trailing.values;
   pool.run(zero_slices, [&](Index t) { std::fill(k + size * t / zero_slices, k + size * (t + 1) / zero_slices, 0.0); });
   for (const TrailingEntry& entry : a.entries) k[entry.place] = entry.value;
-  reduced = a.trailing_xy;
+  reduced = *blocks.trailing_xy;
   pool.run(static_cast<Index>(segment_start_.size()) - 1, [&](Index task) {
     const auto t = static_cast<std::size_t>(task);
     for (std::size_t each = segment_start_[t]; each < segment_start_[t + 1]; ++each)

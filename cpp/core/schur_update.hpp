@@ -11,6 +11,7 @@
 
 #include "core/cross_products.hpp"
 #include "core/leading_block.hpp"
+#include "core/leaf_elimination.hpp"
 
 namespace henderson {
 
@@ -19,7 +20,8 @@ class SchurUpdate {
   explicit SchurUpdate(const CrossProducts& a);
 
   // k: supernodal values, reduced: (q_2, p + 1); both are overwritten.
-  void run(const CrossProducts& a, const LeadingFactor& factor, double* k, Matrix& reduced, ThreadPool& pool);
+  void run(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor, double* k, Matrix& reduced,
+           ThreadPool& pool);
 
  private:
   struct ChunkWork {
@@ -32,7 +34,8 @@ class SchurUpdate {
 
   void share_columns(const EliminationPlan& plan);
   void list_segments(const EliminationPlan& plan);
-  void multiply_panels(const CrossProducts& a, const LeadingFactor& factor, ThreadPool& pool);
+  void multiply_panels(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor,
+                       ThreadPool& pool);
   void scatter_segment(const EliminationPlan& plan, const Segment& segment, double* k, Matrix& reduced) const;
   void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool);
 

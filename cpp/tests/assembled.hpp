@@ -1,4 +1,5 @@
-// A of a design as one dense matrix, in the order of its own blocks: leading positions, trailing scalars, [Q r].
+// A of a design as one dense matrix, in the order of its own blocks: leading positions, trailing scalars, stripped
+// leaves, [Q r].
 #pragma once
 
 #include "tests/designs.hpp"
@@ -6,6 +7,9 @@
 namespace henderson::testing {
 
 [[nodiscard]] Index leading_size(const CrossProducts& a);
+[[nodiscard]] Index leaf_size(const CrossProducts& a);
+// First scalar of a stripped leaf in that order.
+[[nodiscard]] Index leaf_scalar(const CrossProducts& a, std::size_t group, Index leaf);
 // (q + p + 1) square, from the stored blocks.
 [[nodiscard]] Matrix assembled(const CrossProducts& a);
 // The same from the rows: [Z~ Q r]'W[Z~ Q r].

@@ -6,6 +6,15 @@ namespace henderson::testing {
 
 namespace {
 
+// Six rows hold three leaves of one, two and three rows; the levels that are no leaves share the rows that are left.
+Code draw_long_tailed(const Recipe& recipe, std::size_t factor, Index row, Draws& draws) {
+  const Index leaves = 2 * recipe.levels[1] / 3;
+  const Index leaf = row / 6 * 3 + (row % 6 + 1) / 2 - (row % 6 == 5 ? 1 : 0);
+  if (factor == 0) return static_cast<Code>((leaf < leaves ? leaf : row) % recipe.levels[0]);
+  if (factor > 1) return static_cast<Code>(draws.below(recipe.levels[factor]));
+  return static_cast<Code>(leaf < leaves ? leaf : leaves + draws.below(recipe.levels[1] - leaves));
+}
+
 Code draw_code(const Recipe& recipe, std::size_t factor, Index row, Draws& draws) {
   const Index levels = recipe.levels[factor];
   const Index first = row % recipe.levels[0];
@@ -19,6 +28,8 @@ Code draw_code(const Recipe& recipe, std::size_t factor, Index row, Draws& draws
       return static_cast<Code>(row < levels ? row : draws.below(std::min<Index>(levels, 3)));
     case Layout::unobserved:
       return static_cast<Code>(3 * draws.below((levels + 2) / 3));
+    case Layout::long_tailed:
+      return draw_long_tailed(recipe, factor, row, draws);
     case Layout::crossed:
       break;
   }
@@ -34,6 +45,7 @@ Design draw(const Recipe& recipe, std::uint64_t seed) {
   for (const TermShape& term : recipe.terms) columns = std::max(columns, term.effects);
   d.covariates = draws.matrix(recipe.n, columns);
   d.levels = recipe.levels;
+  if (recipe.layout == Layout::long_tailed) d.stripping = Stripping::always;
   for (Index j = 0; j < recipe.p; ++j) d.x.push_back(j - 1);
   for (std::size_t f = 0; f < recipe.levels.size(); ++f) {
     d.codes.emplace_back();
@@ -61,6 +73,7 @@ ModelData Design::data() const {
   const auto column = [&](Index j) { return Column{j < 0 ? nullptr : covariates.col(j).data()}; };
   ModelData out;
   out.n = rows();
+  out.stripping = stripping;
   out.y = y.data();
   out.weights = weights.size() > 0 ? weights.data() : nullptr;
   for (const Index j : x) out.x.push_back(column(j));
@@ -132,9 +145,29 @@ const std::vector<Recipe>& sparse_recipes() {
   return recipes;
 }
 
+const std::vector<Recipe>& leaf_recipes() {
+  static const std::vector<Recipe> recipes{
+      {"leaves, s = 1", 340, {100, 90}, {{0, 1}, {1, 1}}, 2, false, Layout::long_tailed},
+      {"leaves, s = 2 and 1", 340, {60, 100}, {{0, 2}, {1, 1}}, 2, false, Layout::long_tailed},
+      {"leaves, s = 3 and 2, weights", 340, {60, 84}, {{0, 3}, {1, 2}}, 3, true, Layout::long_tailed},
+      {"leaves, s = 2 and 2, no fixed effects", 340, {90, 84}, {{0, 2}, {1, 2}}, 0, false, Layout::long_tailed},
+      {"leaves, three factors", 340, {60, 96, 4}, {{0, 2}, {1, 1}, {2, 1}}, 2, false, Layout::long_tailed},
+      {"leaves, s = 3, 2, 2, weights", 340, {60, 84, 3}, {{0, 3}, {1, 2}, {2, 2}}, 2, true, Layout::long_tailed},
+      {"leaves, several terms on each factor",
+       340,
+       {60, 54, 5},
+       {{0, 1}, {0, 1}, {1, 1}, {1, 1}, {2, 1}},
+       1,
+       true,
+       Layout::long_tailed},
+      {"leaves, a larger third factor", 340, {60, 96, 40}, {{0, 2}, {1, 1}, {2, 1}}, 2, false, Layout::long_tailed}};
+  return recipes;
+}
+
 std::vector<Recipe> all_recipes() {
   std::vector<Recipe> out = usual_recipes();
   out.insert(out.end(), sparse_recipes().begin(), sparse_recipes().end());
+  out.insert(out.end(), leaf_recipes().begin(), leaf_recipes().end());
   return out;
 }
 

@@ -14,7 +14,8 @@ enum class Layout {
   nested,      // each factor nested in the next
   chained,     // a level of the first factor meets two neighbouring levels of each other factor
   singletons,  // most levels of the first factor have one row
-  unobserved   // every third level has no rows
+  unobserved,  // every third level has no rows
+  long_tailed  // two thirds of the levels of the second factor have one to three rows, at one level of the first
 };
 
 struct TermShape {
@@ -29,7 +30,7 @@ struct Recipe {
   std::vector<TermShape> terms;
   Index p = 2;  // the first column of X is the intercept
   bool weighted = false;
-  Layout layout = Layout::crossed;
+  Layout layout = Layout::crossed;  // long_tailed designs are stripped, whether it pays or not
 };
 
 struct Design {
@@ -40,6 +41,7 @@ struct Design {
   std::vector<Index> x;               // columns of covariates; -1 is the column of ones
   std::vector<std::vector<Index>> z;  // per term
   std::vector<std::size_t> factor;    // per term
+  Stripping stripping = Stripping::where_it_pays;
 
   [[nodiscard]] Index rows() const { return y.size(); }
   [[nodiscard]] ModelData data() const;               // views of this object
@@ -51,6 +53,7 @@ struct Design {
 [[nodiscard]] Design draw(const Recipe& recipe, std::uint64_t seed = 1);
 [[nodiscard]] const std::vector<Recipe>& usual_recipes();   // every kind of design, dense trailing blocks
 [[nodiscard]] const std::vector<Recipe>& sparse_recipes();  // with a sparse trailing block
+[[nodiscard]] const std::vector<Recipe>& leaf_recipes();    // with stripped leaves
 [[nodiscard]] std::vector<Recipe> all_recipes();
 
 // A random relative factor: square where `square`, else lower triangular; the last column zero where `singular`.

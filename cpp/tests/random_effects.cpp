@@ -51,7 +51,8 @@ Vector draw_singular_theta(const Design& design, Draws& draws) {
 void for_each_random_case(const RandomBody& body) {
   Draws draws(200);
   for (const Recipe& recipe : all_recipes()) {
-    const Design design = draw(recipe);
+    Design design = draw(recipe);
+    design.stripping = Stripping::never;
     Problem problem(design.data(), 1);
     {
       const Scope scope(recipe.name);

@@ -12,17 +12,24 @@ struct Eliminated {
   Eliminated(const CrossProducts& a, const RelativeFactor& factor)
       : q1(leading_size(a)), q2(a.plan.trailing_size()), p(a.p) {
     const Matrix all = assembled(a), lambda = assembled_lambda(a, factor);
-    const Matrix inner = all.topLeftCorner(q1 + q2, q1 + q2), side = all.topRightCorner(q1 + q2, p + 1);
-    lambda_2 = lambda.bottomRightCorner(q2, q2);
+    const Index q = q1 + q2, q3 = leaf_size(a);
+    const Matrix lambda_3 = lambda.bottomRightCorner(q3, q3), d = all.block(q, q, q3, q3);
+    const Matrix w_3 =
+        lambda_3 * inverse_of(lambda_3.transpose() * d * lambda_3 + Matrix::Identity(q3, q3)) * lambda_3.transpose();
+    const Matrix b = all.block(q, 0, q3, q);
+    const Matrix inner = all.topLeftCorner(q, q) - b.transpose() * w_3 * b;
+    const Matrix side = all.topRightCorner(q, p + 1) - b.transpose() * w_3 * all.block(q, q + q3, q3, p + 1);
+    lambda_2 = lambda.block(q1, q1, q2, q2);
     const Matrix lambda_1 = lambda.topLeftCorner(q1, q1);
     const Matrix v1 = lambda_1.transpose() * inner.topLeftCorner(q1, q1) * lambda_1 + Matrix::Identity(q1, q1);
     const Matrix w = lambda_1 * inverse_of(v1) * lambda_1.transpose();
     k = inner.bottomRightCorner(q2, q2) - inner.bottomLeftCorner(q2, q1) * w * inner.topRightCorner(q1, q2);
     reduced = side.bottomRows(q2) - inner.bottomLeftCorner(q2, q1) * w * side.topRows(q1);
     s = lambda_2.transpose() * k * lambda_2 + Matrix::Identity(q2, q2);
-    const Matrix m = lambda.transpose() * inner * lambda + Matrix::Identity(q1 + q2, q1 + q2);
+    const Matrix m = lambda.transpose() * all.topLeftCorner(q + q3, q + q3) * lambda + Matrix::Identity(q + q3, q + q3);
     log_det = log_det_of(m);
-    corner = a.corner - side.transpose() * lambda * inverse_of(m) * lambda.transpose() * side;
+    const Matrix whole = all.topRightCorner(q + q3, p + 1);
+    corner = a.corner - whole.transpose() * lambda * inverse_of(m) * lambda.transpose() * whole;
   }
   Index q1, q2, p;
   Matrix lambda_2, k, reduced, s, corner;

@@ -16,7 +16,7 @@ std::vector<std::set<Code>> meetings(const Design& design, const EliminationPlan
     auto& own = out[static_cast<std::size_t>(plan.place(leading))];
     for (std::size_t g = 1; g < plan.groups.size(); ++g) {
       const Code rank = plan.rank_of(g, design.codes[static_cast<std::size_t>(plan.groups[g].factor)][row]);
-      for (Index e = 0; e < plan.groups[g].effects; ++e)
+      for (Index e = 0; e < plan.groups[g].effects && !is_leaf(rank); ++e)
         own.insert(static_cast<Code>(plan.trailing.node_offset[static_cast<std::size_t>(rank)] + e));
     }
   }
@@ -96,6 +96,7 @@ TEST(plan_ranks_name_their_groups) {
   for_each_plan(all_recipes(), [](const Design&, const EliminationPlan& plan) {
     for (std::size_t g = 1; g < plan.groups.size(); ++g)
       for (Code level = 0; level < static_cast<Code>(plan.groups[g].levels); ++level) {
+        if (is_leaf(plan.rank_of(g, level))) continue;
         const auto rank = static_cast<std::size_t>(plan.rank_of(g, level));
         CHECK(plan.group_of_rank[rank] == static_cast<Code>(g));
         CHECK(plan.trailing.node_offset[rank + 1] - plan.trailing.node_offset[rank] == plan.groups[g].effects);

@@ -43,7 +43,8 @@ TEST(traces_equal_dense) {
 TEST(traces_keep_their_digits_next_to_the_boundary) {
   for (const Recipe& recipe : all_recipes()) {
     const Scope scope(recipe.name);
-    const Design design = draw(recipe);
+    Design design = draw(recipe);
+    design.stripping = Stripping::never;
     Problem problem(design.data(), 1);
     Draws draws(204);
     const Vector theta = draw_singular_theta(design, draws);
@@ -116,7 +117,8 @@ TEST(random_solves_have_the_same_bits_for_any_number_of_threads) {
         Recipe{"dense trailing", 5000, {2500, 40}, {{0, 2}, {1, 1}}, 2, false, Layout::crossed},
         Recipe{"sparse trailing", 6000, {2000, 900}, {{0, 1}, {1, 2}}, 2, true, Layout::chained}}) {
     const Scope scope(recipe.name);
-    const Design design = draw(recipe);
+    Design design = draw(recipe);
+    design.stripping = Stripping::never;
     const Vector theta = draw_theta(design, draws);
     Problem one(design.data(), 1), three(design.data(), 3);
     const Matrix rhs = draws.matrix(one.random_size(), 70);

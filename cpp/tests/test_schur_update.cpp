@@ -59,7 +59,8 @@ TEST(schur_update_equals_dense_and_has_the_same_bits_for_any_number_of_threads) 
       SchurUpdate update(a);
       Vector k = Vector::Constant(a.plan.trailing.values, std::nan(""));
       Matrix reduced = Matrix::Constant(q2, a.columns(), std::nan(""));
-      update.run(a, leading.factor, k.data(), reduced, some);
+      update.run(a, {a.gram.data(), a.xy.data(), a.coupling.data(), &a.trailing_xy}, leading.factor, k.data(), reduced,
+                 some);
       CHECK_CLOSE(symmetric_of(dense_of(a.plan.trailing, k)), expected, 1e-11);
       CHECK_CLOSE(reduced, expected_right, 1e-11);
       if (threads == 1) first = k;

@@ -22,12 +22,16 @@ class FactorBlock:
     leads
         Whether it is eliminated first: its levels do not touch each other, one small block each. The other factors
         end up in the Schur complement.
+    stripped
+        Of its levels, those eliminated even before: they meet one level of the leading factor only (items that one
+        user has rated), and they are not in the Schur complement.
     """
 
     name: str
     levels: int
     effects: int
     leads: bool
+    stripped: int = 0
 
     @property
     def entries(self) -> int:
@@ -53,6 +57,10 @@ class Lead:
         Which of them is cheaper. A dense factorisation runs several times faster per operation.
     is_small, is_filled
         Why `sparse_flops` was not worked out: the matrix is small, or the leading levels alone fill most of it.
+    leaf_flops
+        To eliminate the levels that are stripped before.
+    unstripped_flops, is_unstripped_dense
+        To form and to factor the Schur complement with those levels in it, and whether it is counted as a dense one.
     """
 
     name: str
@@ -63,12 +71,15 @@ class Lead:
     is_dense: bool
     is_small: bool
     is_filled: bool
+    leaf_flops: float
+    unstripped_flops: float
+    is_unstripped_dense: bool
 
     @property
     def flops(self) -> float:
-        """Operations to form the Schur complement and to factor it."""
+        """Operations to strip leaves, to form the Schur complement and to factor it."""
         factor = self.dense_flops if self.is_dense or self.sparse_flops is None else self.sparse_flops
-        return self.update_flops + factor
+        return self.leaf_flops + self.update_flops + factor
 
     @property
     def reason(self) -> str:
@@ -79,7 +90,9 @@ class Lead:
             return f"dense: the levels of {self.name} fill most of it"
         assert self.sparse_flops is not None
         dense, sparse = _flops(self.dense_flops), _flops(self.sparse_flops)
-        return f"dense: {dense}, sparse {sparse} but slower ones" if self.is_dense else f"sparse: {sparse}, dense {dense}"
+        return (
+            f"dense: {dense}, sparse {sparse} but slower ones" if self.is_dense else f"sparse: {sparse}, dense {dense}"
+        )
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,8 @@ class SchurComplement:
         Numbers stored of the block between the leading factor and the others.
     update_flops, factor_flops
         Floating-point operations to form it, and to factor it, in each evaluation of the criterion: as predicted.
+    leaf_entries
+        Numbers stored of the stripped levels and their couplings.
     """
 
     size: int
@@ -110,11 +125,17 @@ class SchurComplement:
     coupling_entries: int
     update_flops: float
     factor_flops: float
+    leaf_entries: int = 0
 
     @property
     def bytes(self) -> int:
         """Memory of the numbers stored."""
         return BYTES * self.entries
+
+    @property
+    def border(self) -> int:
+        """Numbers stored of the couplings, and of the levels stripped before."""
+        return self.coupling_entries + self.leaf_entries
 
 
 @dataclass(frozen=True)
@@ -139,19 +160,21 @@ class Blocks:
     @property
     def flops(self) -> float:
         """Floating-point operations of the Schur complement in one evaluation of the criterion, as predicted."""
-        return 0.0 if self.schur is None else self.schur.update_flops + self.schur.factor_flops
+        return (
+            0.0 if self.schur is None else self.leads[0].leaf_flops + self.schur.update_flops + self.schur.factor_flops
+        )
 
     @property
     def entries_before(self) -> int:
         """Numbers in the random effects' cross-products Z'WZ, one triangle."""
         leading = self.factors[0].entries
-        return leading if self.schur is None else leading + self.schur.coupling_entries + self.schur.entries_before
+        return leading if self.schur is None else leading + self.schur.border + self.schur.entries_before
 
     @property
     def entries_after(self) -> int:
         """Numbers in their Cholesky factor."""
         leading = self.factors[0].entries
-        return leading if self.schur is None else leading + self.schur.coupling_entries + self.schur.entries
+        return leading if self.schur is None else leading + self.schur.border + self.schur.entries
 
     @property
     def bytes(self) -> int:
@@ -171,7 +194,7 @@ class Blocks:
                 ("why this lead", _order_text(self.leads)),
                 ("before", f"{self.entries_before} entries in Z'WZ, {_bytes(self.entries_before)}"),
                 ("after", f"{self.entries_after} entries in L, {_bytes(self.entries_after)}"),
-                ("each evaluation", _evaluation_text(found)),
+                ("each evaluation", _evaluation_text(self)),
             ]
         width = max(len(label) for label, _ in rows)
         return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
@@ -180,7 +203,7 @@ class Blocks:
 def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blocks:
     """Word the core's description of its blocks; `names` are those of the grouping factors."""
     factors = tuple(
-        FactorBlock(names[each["factor"]], each["levels"], each["effects"], each["role"] == "leading")
+        FactorBlock(names[each["factor"]], each["levels"], each["effects"], each["role"] == "leading", each["stripped"])
         for each in description
         if "factor" in each
     )
@@ -192,16 +215,21 @@ def describe(description: Sequence[dict[str, Any]], names: Sequence[str]) -> Blo
     return Blocks(factors, schur, leads)
 
 
-_LEAD_KEYS = ("size", "update_flops", "dense_flops", "sparse_flops", "is_dense", "is_small", "is_filled")
+_LEAD_KEYS = (
+    *("size", "update_flops", "dense_flops", "sparse_flops", "is_dense", "is_small", "is_filled"),
+    *("leaf_flops", "unstripped_flops", "is_unstripped_dense"),
+)
 _SCHUR_KEYS = (
     *("size", "entries", "supernodes", "entries_before", "coupling_entries", "update_flops", "factor_flops"),
+    "leaf_entries",
 )
 
 
 def _factor_text(block: FactorBlock) -> str:
     effects = "1 effect" if block.effects == 1 else f"{block.effects} effects"
     if not block.leads:
-        return f"{block.name}: {block.levels} levels x {effects}, in the Schur complement"
+        stripped = f" but for {block.stripped} stripped before" if block.stripped else ""
+        return f"{block.name}: {block.levels} levels x {effects}, in the Schur complement{stripped}"
     one = f"{block.effects} x {block.effects}"
     entries = block.levels * block.effects**2
     return f"{block.name}: {block.levels} levels x {effects}, block diagonal ({one} a level), {_bytes(entries)}"
@@ -219,9 +247,14 @@ def _order_text(leads: Sequence[Lead]) -> str:
     return f"{_flops(leads[0].flops)}; {others}"
 
 
-def _evaluation_text(schur: SchurComplement) -> str:
-    total = _flops(schur.update_flops + schur.factor_flops)
-    return f"{total}: {_flops(schur.update_flops)} to form it, {_flops(schur.factor_flops)} to factor it"
+def _evaluation_text(blocks: Blocks) -> str:
+    found, lead = blocks.schur, blocks.leads[0]
+    assert found is not None
+    text = f"{_flops(blocks.flops)}: {_flops(found.update_flops)} to form it, {_flops(found.factor_flops)} to factor it"
+    if not any(block.stripped for block in blocks.factors):
+        return text
+    storage = "dense" if lead.is_unstripped_dense else "sparse"
+    return f"{text} (with the stripped levels in it {_flops(lead.unstripped_flops)}, {storage})"
 
 
 def _bytes(entries: int) -> str:
