@@ -9,7 +9,9 @@ import pytest
 
 import henderson
 from cases import BY_NAME
+from henderson import cli
 from henderson.cli import main
+from henderson.inference import degrees
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 
@@ -23,7 +25,8 @@ def run(capsys, *arguments):
 def test_fit_prints_the_summary_of_a_bundled_data_set(capsys):
     code, out, err = run(capsys, "fit", FORMULA, "sleepstudy")
     assert (code, err) == (0, "")
-    assert out.startswith(f"Linear mixed model fit by REML\nFormula: {FORMULA}\n   Data: sleepstudy\n")
+    title = "Linear mixed model fit by REML. t-tests use Satterthwaite's method"
+    assert out.startswith(f"{title}\nFormula: {FORMULA}\n   Data: sleepstudy\n")
     assert "REML criterion at convergence: 1743.6" in out
 
 
@@ -82,8 +85,25 @@ def test_json_of_an_aliased_column_is_null(capsys):
         "term": "I(2 * Days)",
         "estimate": None,
         "std_error": None,
+        "df": None,
         "statistic": None,
+        "p_value": None,
     }
+
+
+def test_degrees_of_freedom_can_be_chosen(capsys):
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ddf", "kenward-roger", "--ml")
+    assert "t-tests use Kenward-Roger's method" in " ".join(out.split())
+    assert "fitted again by REML" in " ".join(out.split())
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ddf", "normal", "--json")
+    row = json.loads(out)["fixef"][1]
+    assert (json.loads(out)["ddf"], list(row)) == ("normal", ["term", "estimate", "std_error", "statistic", "p_value"])
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ddf", "none")
+    assert "Pr(>|t|)" not in out
+
+
+def test_the_choices_are_those_of_the_package():
+    assert (*degrees.DDF, "none") == cli.DDF
 
 
 def test_progress_goes_to_stderr(capsys):

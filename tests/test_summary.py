@@ -39,8 +39,21 @@ def golden(name):
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.summary.txt")), ids=lambda path: path.name.split(".")[0])
-def test_summary_is_printed_as_lme4_prints_it(path):
+def test_summary_is_printed_as_lmertest_prints_it(path):
     assert str(fit(path.name.split(".")[0]).summary()) == golden(path.name)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.lme4.txt")), ids=lambda path: path.name.split(".")[0])
+def test_summary_without_tests_is_printed_as_lme4_prints_it(path):
+    assert str(fit(path.name.split(".")[0]).summary(ddf=None)) == golden(path.name)
+
+
+def test_printing_a_fit_computes_no_degrees_of_freedom():
+    result = fit("sleepstudy")
+    str(result)
+    assert "information" not in result.__dict__
+    str(result.summary())
+    assert "information" in result.__dict__
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.print.txt")), ids=lambda path: path.name.split(".")[0])
@@ -120,7 +133,7 @@ def test_data_line_needs_a_name():
 
 def test_coefficients_are_a_table():
     table = fit("sleepstudy").summary().coefficients
-    assert list(table.columns) == ["estimate", "std_error", "statistic"]
+    assert list(table.columns) == ["estimate", "std_error", "df", "statistic", "p_value"]
     assert list(table.index) == ["(Intercept)", "Days"]
     pd.testing.assert_series_equal(table["statistic"], table["estimate"] / table["std_error"], check_names=False)
 
@@ -135,7 +148,7 @@ def test_a_model_without_fixed_effects_is_printed():
 
 def test_digits_can_be_chosen():
     line = next(line for line in str(fit("sleepstudy").summary(digits=6)).splitlines() if line.startswith("Days"))
-    assert line.split() == ["Days", "10.46729", "1.54579", "6.77148"]
+    assert line.split() == ["Days", "10.46729", "1.54579", "17.00000", "6.77148", "3.2638e-06", "***"]
 
 
 # ------------------------------------------------------------------------------------------------------- other formats
@@ -171,7 +184,7 @@ def test_markdown_tables_are_rectangular():
     assert len(tables) == 2
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-    assert "| Days | 10.491 | 1.546 | 6.788 |" in text
+    assert "| Days | 10.491 | 1.546 | 17.000 | 6.788 | 3.17e-06 |" in text
 
 
 def test_latex_escapes_names_and_balances_environments():

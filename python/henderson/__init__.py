@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from henderson.errors import ConvergenceWarning, DataError, FormulaError, MixedModelError, SingularFitWarning
     from henderson.fitting import lmer
     from henderson.formula import Formula
+    from henderson.inference.bootstrap_result import Bootstrap
+    from henderson.inference.comparison import anova
+    from henderson.inference.pbtest import pbtest
+    from henderson.inference.profile import Profile
     from henderson.model import LinearMixedModel
     from henderson.optimum import Certificate, Optimum
+    from henderson.significance import AnovaTable
     from henderson.summary import Summary
     from henderson.varcorr import VarCorr
 
 _HOMES = {
+    "AnovaTable": "significance",
     "ArrayFit": "arrays",
+    "Bootstrap": "inference.bootstrap_result",
     "Certificate": "optimum",
     "ConvergenceWarning": "errors",
     "DataError": "errors",
@@ -35,17 +42,22 @@ _HOMES = {
     "LinearMixedModel": "model",
     "MixedModelError": "errors",
     "Optimum": "optimum",
+    "Profile": "inference.profile",
     "RandomTerm": "array_inputs",
     "ResponseFits": "arrays",
     "SingularFitWarning": "errors",
     "Summary": "summary",
     "VarCorr": "varcorr",
+    "anova": "inference.comparison",
     "fit_arrays": "arrays",
     "lmer": "fitting",
+    "pbtest": "inference.pbtest",
 }
 
 __all__ = [
+    "AnovaTable",
     "ArrayFit",
+    "Bootstrap",
     "Certificate",
     "ConvergenceWarning",
     "DataError",
@@ -54,15 +66,18 @@ __all__ = [
     "LinearMixedModel",
     "MixedModelError",
     "Optimum",
+    "Profile",
     "RandomTerm",
     "ResponseFits",
     "SingularFitWarning",
     "Summary",
     "VarCorr",
     "__version__",
+    "anova",
     "datasets",
     "fit_arrays",
     "lmer",
+    "pbtest",
 ]
 
 

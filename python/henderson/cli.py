@@ -16,11 +16,13 @@ from henderson import _version, errors, errors_fit
 
 if TYPE_CHECKING:
     from henderson.model import LinearMixedModel
+    from henderson.summary import Summary
 
+DDF = ("satterthwaite", "kenward-roger", "residual", "normal", "none")
 EXAMPLES = """\
 examples:
   python -m henderson fit "Reaction ~ Days + (Days | Subject)" sleepstudy
-  python -m henderson fit "strength ~ 1 + (1 | batch/cask)" pastes --ml
+  python -m henderson fit "strength ~ 1 + (1 | batch/cask)" pastes --ddf kenward-roger
   python -m henderson fit "score ~ age + (1 | school)" pupils.csv --weights w
   python -m henderson fit "y ~ x + (x || g)" measurements.parquet --json > fit.json
   python -m henderson datasets
@@ -68,6 +70,12 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument("--weights", metavar="COLUMN", help="column of precision weights")
     fit.add_argument("--offset", metavar="COLUMN", help="column with a known part of the mean")
     fit.add_argument("--subset", metavar="QUERY", help="rows to use, for example 'Days > 1'")
+    fit.add_argument(
+        "--ddf",
+        choices=DDF,
+        default="satterthwaite",
+        help="degrees of freedom of the t tests (default: satterthwaite); normal: z tests; none: no tests",
+    )
     fit.add_argument("--correlation", action="store_true", help="show the correlations of more than 12 fixed effects")
     fit.add_argument("--progress", action="store_true", help="show a progress line on stderr")
     fit.add_argument("--threads", type=int, default=0, metavar="N", help="threads (default: by size of the problem)")
@@ -94,9 +102,8 @@ def _fit(options: argparse.Namespace) -> str:
             threads=options.threads,
             progress=options.progress,
         )
-    if options.json:
-        return json.dumps(as_dict(fit), indent=2, allow_nan=False)
-    return str(fit.summary(correlation=True if options.correlation else None))
+    summary = fit.summary(ddf=None if options.ddf == "none" else options.ddf, correlation=options.correlation or None)
+    return json.dumps(as_dict(fit, summary), indent=2, allow_nan=False) if options.json else str(summary)
 
 
 def _datasets(options: argparse.Namespace) -> str:  # noqa: ARG001 - every command takes its options
@@ -136,9 +143,9 @@ def _read_file(path: Path) -> Any:
     raise errors_fit.file_type(str(path))
 
 
-def as_dict(fit: LinearMixedModel) -> dict[str, Any]:
+def as_dict(fit: LinearMixedModel, summary: Summary) -> dict[str, Any]:
     """Estimates and fit statistics as plain values for JSON (None where a value is not finite)."""
-    table = fit.coefficients
+    table = summary.coefficients
     parts = {
         "formula": fit.formula,
         "method": "REML" if fit.is_reml else "ML",
@@ -152,6 +159,7 @@ def as_dict(fit: LinearMixedModel) -> dict[str, Any]:
         "df_resid": fit.df_resid,
         "sigma": fit.sigma,
         "theta": dict(zip(fit.theta.index, fit.theta.tolist(), strict=True)),
+        "ddf": summary.ddf,
         "fixef": [{"term": name, **row} for name, row in table.to_dict("index").items()],
         "vcov": fit.vcov.to_numpy().tolist(),
         "varcorr": fit.varcorr.to_frame().to_dict("records"),
@@ -159,6 +167,7 @@ def as_dict(fit: LinearMixedModel) -> dict[str, Any]:
         "converged": fit.converged,
         "evaluations": fit.optimum.evaluations,
         "decrement": fit.optimum.decrement,
+        "notes": list(summary.notes),
     }
     return {name: _finite(value) for name, value in parts.items()}
 

@@ -23,6 +23,7 @@ from henderson.terms import Term, TermList
 from henderson.transforms import Evaluator
 
 Block = list[Numbers]
+Value = Numbers | Categories  # of a variable, one per row; numbers may have several columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,15 +97,21 @@ class Coder:
         What is known about variables from the rows the model was fitted to; filled when the evaluator is learning.
     contrasts
         Contrasts by label of the variable, instead of treatment or polynomial ones.
+    values
+        Values of variables that are known already.
     """
 
     def __init__(
-        self, evaluator: Evaluator, variables: dict[Expression, Variable], contrasts: Mapping[str, Contrast]
+        self,
+        evaluator: Evaluator,
+        variables: dict[Expression, Variable],
+        contrasts: Mapping[str, Contrast],
+        values: Mapping[Expression, Value] | None = None,
     ) -> None:
         self.evaluator = evaluator
         self.variables = variables
         self.contrasts = contrasts
-        self._values: dict[Expression, Numbers | Categories] = {}
+        self.values: dict[Expression, Value] = dict(values or {})
         self._blocks: dict[tuple[Expression, bool], tuple[Block, tuple[str, ...]]] = {}
 
     def columns(self, side: TermList) -> tuple[list[Numbers | None], tuple[str, ...]]:
@@ -137,7 +144,7 @@ class Coder:
 
     def _learn(self, node: Expression) -> None:
         """Evaluate a variable; on new rows, express its levels in the codes of the fit."""
-        if node in self._values:
+        if node in self.values:
             return
         value = self.evaluator.variable(node)
         if isinstance(value, Factorized):
@@ -146,11 +153,11 @@ class Coder:
             variable = self.variables[node]
             assert isinstance(variable, CategoricalVariable)
             known = value.categories
-            self._values[node] = known.in_order() if self.evaluator.is_learning else self._recode(variable, known)
+            self.values[node] = known.in_order() if self.evaluator.is_learning else self._recode(variable, known)
             return
         if node not in self.variables:
             self.variables[node] = NumericVariable(to_text(node), 1 if value.ndim == 1 else value.shape[1])
-        self._values[node] = value
+        self.values[node] = value
 
     def _categorical(self, label: str, value: Factorized) -> CategoricalVariable:
         levels = value.categories.in_order().levels
@@ -179,7 +186,7 @@ class Coder:
         return self._blocks[key]
 
     def _make_block(self, node: Expression, is_contrast: bool) -> tuple[Block, tuple[str, ...]]:
-        variable, value = self.variables[node], self._values[node]
+        variable, value = self.variables[node], self.values[node]
         if isinstance(variable, NumericVariable):
             assert isinstance(value, np.ndarray)
             columns = [value] if value.ndim == 1 else [np.ascontiguousarray(column) for column in value.T]

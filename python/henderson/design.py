@@ -5,7 +5,7 @@ Nothing here is n x levels: a random term is a few columns and the codes of its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors
-from henderson.coding import Coder, Variable, check_contrast_names
+from henderson.coding import Coder, Value, Variable, check_contrast_names
 from henderson.columns import Numbers
 from henderson.contrasts import as_contrast
-from henderson.expression import Expression
+from henderson.expression import Expression, columns_of
 from henderson.factors import Factor, make_factor
 from henderson.formula import Formula, RandomPart, parse_formula
 from henderson.frame import ModelFrame, model_frame
@@ -54,12 +54,27 @@ class RandomTerm:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What has to be remembered to compute the same columns for other rows."""
+    """What has to be remembered to compute the same columns for other rows.
+
+    Attributes
+    ----------
+    variables, states
+        What is known about the variables of the formula, and what its transformations learned.
+    offset_column, offset
+        The ``offset=`` argument: its name, if it is a column, and its values at the rows used.
+    context
+        Functions and constants of the formula.
+    columns
+        The columns of the table that the fixed effects and the offsets use, at the rows used: numbers, or categories
+        with codes in order.
+    """
 
     variables: dict[Expression, Variable]
     states: States
     offset_column: str | None
     context: Mapping[str, Any]
+    columns: dict[str, Value]
+    offset: Numbers | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +103,8 @@ class DesignMatrices:
         Positions in the table of the rows used, None for all.
     recipe
         What `design_for` needs for new rows.
+    values
+        What the variables of the formula are at the rows used: designs of smaller formulas are made of them.
     """
 
     y: Numbers
@@ -104,6 +121,7 @@ class DesignMatrices:
     n_excluded: int
     rows: NDArray[np.intp] | None
     recipe: Recipe = field(repr=False)
+    values: Mapping[Expression, Value] = field(repr=False)
     table_index: Any = field(repr=False, default=None)
     data_name: str = ""
 
@@ -198,16 +216,17 @@ def build_design(
     frame = model_frame(
         parsed, data, weights=weights, offset=offset, subset=subset, na_action=na_action, context=context
     )
-    recipe = Recipe({}, {}, offset if isinstance(offset, str) else None, context)
+    recipe = Recipe({}, {}, offset if isinstance(offset, str) else None, context, {}, frame.offset)
     evaluator = Evaluator(frame, recipe.states, context, is_learning=True)
     y = _response(evaluator, frame.formula)
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise errors.argument_type("contrasts", contrasts, "a dict such as {'x': 'sum'}")
     coder = Coder(evaluator, recipe.variables, {name: as_contrast(name, c) for name, c in (contrasts or {}).items()})
     x, x_names = coder.columns(frame.formula.fixed)
-    terms, factors = _random_terms(coder, frame)
+    terms, factors = random_terms(coder, frame.formula.random_terms, frame.n, {})
     if contrasts:
         check_contrast_names(contrasts, recipe.variables)
+    recipe.columns.update(_own_columns(frame, coder.values))
     return DesignMatrices(
         y=y,
         x=x,
@@ -223,9 +242,25 @@ def build_design(
         n_excluded=frame.n_excluded,
         rows=frame.rows,
         recipe=recipe,
+        values=coder.values,
         table_index=frame.table_index,
         data_name=data_name,
     )
+
+
+def _own_columns(frame: ModelFrame, known: Mapping[Expression, Value]) -> dict[str, Value]:
+    """The columns of the table behind the fixed effects and the offsets; most are variables of the formula anyway."""
+    columns: dict[str, Value] = {}
+    for node in (*frame.formula.fixed.variables(), *frame.formula.offsets):
+        for name in columns_of(node):
+            kind = frame.kind(name.name)
+            if kind is not None and name in known:
+                columns[name.name] = known[name]
+            elif kind == "number":
+                columns[name.name] = frame.numbers(name.name, "a predictor")
+            elif kind is not None:
+                columns[name.name] = frame.categories(name.name).in_order()
+    return columns
 
 
 def _response(evaluator: Evaluator, formula: Formula) -> Numbers:
@@ -249,13 +284,17 @@ def total_offset(evaluator: Evaluator, formula: Formula, argument: Numbers | Non
     return total
 
 
-def _random_terms(coder: Coder, frame: ModelFrame) -> tuple[tuple[RandomTerm, ...], tuple[Factor, ...]]:
-    """The random terms, sorted by decreasing number of levels, and their distinct factors."""
-    parts = frame.formula.random_terms
-    factors: dict[str, Factor] = {}
+def random_terms(
+    coder: Coder, parts: Sequence[RandomPart], n: int, known: Mapping[str, Factor]
+) -> tuple[tuple[RandomTerm, ...], tuple[Factor, ...]]:
+    """The random terms of n rows, sorted by decreasing number of levels, and their distinct factors.
+
+    Factors that are `known` (by name) are not computed again.
+    """
+    factors = dict(known)
     for part in parts:
         if part.grouping.label not in factors:
-            factors[part.grouping.label] = _checked_factor(part, coder.evaluator, frame.n)
+            factors[part.grouping.label] = _checked_factor(part, coder.evaluator, n)
     order = sorted(range(len(parts)), key=lambda index: -factors[parts[index].grouping.label].n_levels)
     positions: dict[str, int] = {}
     terms: list[RandomTerm] = []
@@ -264,7 +303,7 @@ def _random_terms(coder: Coder, frame: ModelFrame) -> tuple[tuple[RandomTerm, ..
         group = part.grouping.label
         columns, names = coder.columns(part.effects)
         factor = positions.setdefault(group, len(positions))
-        _check_effects(part, factors[group].n_levels * (len(columns) if part.is_correlated else 1), frame.n)
+        _check_effects(part, factors[group].n_levels * (len(columns) if part.is_correlated else 1), n)
         chunks = [slice(None)] if part.is_correlated else [slice(j, j + 1) for j in range(len(columns))]
         for chunk in chunks:
             label = _unique_label(group, terms)

@@ -12,7 +12,8 @@ from henderson.errors import DataError, _listing, _nearest, _quoted, _rows
 
 def groups_unknown(what: str, value: str, factors: Sequence[str]) -> DataError:
     return DataError(
-        f"{what} is {_quoted(value)}, which is not a grouping factor of this model ({_listing(factors)})."
+        f"{what} is {_quoted(value)}, which is neither a grouping factor nor a predictor of this model "
+        f"({_listing(factors)})."
         f"{_nearest(value, factors)} For another column pass its values, one per row: {what}=data[...]."
     )
 

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from henderson import _core, errors
 from henderson.compiled import Callback, CompiledProblem, Vector
-from henderson.conversion import UNUSABLE, explain, explain_response, first_unusable, minus
+from henderson.compiling import compile_design
+from henderson.conversion import minus
 from henderson.design import DesignMatrices, build_design
-from henderson.errors import DataError
 from henderson.model import LinearMixedModel
 from henderson.options import check_options, checked_start, warn_unless_converged
 
@@ -121,38 +121,6 @@ def lmer(
         found = problem.fit(y, reml, theta, tolerance, max_evaluations, callback)
     warn_unless_converged(found, stacklevel=2)
     return LinearMixedModel(design, problem, found, y, bool(reml), _call(design, weights, offset, subset))
-
-
-def compile_design(design: DesignMatrices, y: Vector, threads: int) -> CompiledProblem:
-    """Hand the columns of a design to the core; `y` has the offset subtracted."""
-    codes = [factor.codes for factor in design.factors]
-    levels = [factor.n_levels for factor in design.factors]
-    terms = [(term.factor, term.columns) for term in design.terms]
-    try:
-        return CompiledProblem(y, design.x, codes, levels, terms, design.weights, threads)
-    except UNUSABLE as bad:
-        raise _unusable(bad, design) from None
-
-
-def _unusable(problem: ValueError, design: DesignMatrices) -> DataError:
-    """Name the column and the row of the table that hold the value the core refused."""
-    kind, index, row = problem.args
-    label = row if design.rows is None else int(design.rows[row])
-    if kind == "y":
-        return explain_response(
-            problem, f"The response {design.response_name}", design.y, design.offset, label, design.weights
-        )
-    if kind == "weights":
-        assert design.weights is not None
-        return explain(problem, "weights", design.weights, label)
-    if kind == "x":
-        name, column = f"The fixed-effects column {design.x_names[index]}", design.x[index]
-    else:
-        term = design.terms[index]
-        k = first_unusable(term.columns, design.weights)
-        name, column = f"The random-effects column {term.names[k]} of {term.group}", term.columns[k]
-    assert column is not None  # the core cannot have refused what is not there
-    return explain(problem, name, column, label, design.weights)
 
 
 def _fit_showing_progress(

@@ -101,21 +101,22 @@ def matrix(
 
 
 def coefficient_cells(table: Sequence[Sequence[float]], digits: int = 4) -> list[list[str]]:
-    """Cells (by column) of a coefficient table: estimate, standard error, statistic.
+    """Cells (by column) of a coefficient table: estimate, standard error and others of their scale; last the statistic.
 
-    Estimates and standard errors share their decimals, enough for `digits` significant digits of the smallest;
-    the statistic has `digits` - 1 decimals at most.
+    All but the statistic share their decimals, enough for `digits` significant digits of the smallest; the statistic
+    has `digits` - 1 decimals at most.
     """
-    estimates, errors, statistics = ([float(value) for value in column] for column in table)
-    both = estimates + errors
-    sizes = [math.floor(math.log10(abs(value))) for value in both if math.isfinite(value) and value != 0]
+    *grouped, statistics = ([float(value) for value in column] for column in table)
+    values = [value for column in grouped for value in column]
+    sizes = [math.floor(math.log10(abs(value))) for value in values if math.isfinite(value) and value != 0]
     decimals = max(1, digits - 1 - min(sizes, default=0), digits - 1 - max(sizes, default=0))
-    cells = format_column([_round(value, decimals) for value in both], digits)
-    for i, value in enumerate(both):  # never show a number as zero that is not
+    cells = format_column([_round(value, decimals) for value in values], digits)
+    for i, value in enumerate(values):  # never show a number as zero that is not
         if value != 0 and math.isfinite(value) and float(cells[i]) == 0:
             cells[i] = format_number(value, max(1, digits - 1))
+    rows = len(statistics)
     tests = format_column([_round(value, max(1, min(5, digits - 1))) for value in statistics], digits)
-    return [cells[: len(estimates)], cells[len(estimates) :], tests]
+    return [*(cells[start : start + rows] for start in range(0, rows * len(grouped), rows)), tests]
 
 
 def abbreviate(names: Sequence[str], length: int) -> list[str]:

@@ -119,6 +119,22 @@ class Formula:
         except RecursionError:
             raise errors.nested_too_deeply(text) from None
 
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        response: Expression | None,
+        fixed: TermList,
+        random_terms: tuple[RandomPart, ...],
+        offsets: tuple[Expression, ...],
+    ) -> Formula:
+        """A formula from its parts, without reading the text."""
+        formula = object.__new__(cls)
+        values = (text, response, fixed, random_terms, offsets, False)
+        for name, value in zip(cls.__dataclass_fields__, values, strict=True):
+            object.__setattr__(formula, name, value)
+        return formula
+
     def __str__(self) -> str:
         return self.text
 

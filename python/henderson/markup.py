@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from henderson.formatting import coefficient_cells, format_column
+from henderson.coefficient_layout import coefficient_layout
+from henderson.formatting import format_column
 
 if TYPE_CHECKING:
     from henderson.summary import Summary
@@ -45,6 +46,11 @@ def summary_html(summary: Summary) -> str:
 def varcorr_html(varcorr: VarCorr, digits: int = 5) -> str:
     """Make a table for a notebook."""
     return _html_table("Random effects", _random(varcorr, digits, False), 2)
+
+
+def table_html(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Make a table whose first column is text and the others numbers, for a notebook."""
+    return _html_table(escape(caption), (list(header), [[cell.strip() for cell in row] for row in rows]), 1)
 
 
 def summary_markdown(summary: Summary) -> str:
@@ -100,9 +106,9 @@ def _statistics(summary: Summary) -> list[tuple[str, str]]:
 
 def _fixed(summary: Summary) -> Table:
     table = summary.coefficients
-    columns = coefficient_cells([table[name].tolist() for name in table.columns], summary.digits)
-    cells = zip(list(table.index), *columns, strict=True)
-    return ["", "Estimate", "Std. Error", "t value"], [[cell.strip() for cell in row] for row in cells]
+    layout = coefficient_layout({str(name): values.tolist() for name, values in table.items()}, summary.digits)
+    cells = zip(list(table.index), *layout.columns, strict=True)
+    return ["", *layout.header], [[cell.strip() for cell in row] for row in cells]
 
 
 def _random(varcorr: VarCorr, digits: int, variance: bool) -> Table:

@@ -12,8 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 from henderson import matrices, ranef, refit, repca, residuals, summary, theta, varcorr
 from henderson.blocks import Blocks, describe
 from henderson.compiled import Callback, CompiledProblem, Solution
-from henderson.inference import wald
-from henderson.interop import maketables
+from henderson.inference import (
+    anova,
+    check,
+    coefficients,
+    contrast,
+    covariance,
+    deletion,
+    emmeans,
+    influence,
+    information,
+    intervals,
+    kenward_roger,
+    leverage,
+    posterior,
+    satterthwaite,
+    stepwise,
+    variance_parameters,
+    variance_shares,
+)
+from henderson.interop import maketables, marginaleffects, statsmodels
 from henderson.optimum import CONVERGED, Optimum
 from henderson.options import check_reml, checked_theta
 
@@ -23,7 +41,6 @@ if TYPE_CHECKING:
 
     from henderson import _core
     from henderson.design import DesignMatrices
-    from henderson.summary import Summary
     from henderson.varcorr import VarCorr
 
 Vector = NDArray[np.float64]
@@ -157,6 +174,15 @@ class LinearMixedModel:
         at = own if theta is None else checked_theta("theta", theta, len(own))
         return self._problem.criterion(self._y, at, self.is_reml if reml is None else reml)
 
+    check = check.check
+    solve_random = posterior.solve_random
+    random_leverages = cached_property(posterior.random_leverages)
+    leverage = cached_property(leverage.leverage)
+    influence = influence.influence
+    information = cached_property(information.information)
+    _satterthwaite = cached_property(satterthwaite.satterthwaite)
+    _kenward_roger = cached_property(kenward_roger.kenward_roger)
+
     # ------------------------------------------------------------------------------------------ likelihood and its like
 
     @property
@@ -194,29 +220,24 @@ class LinearMixedModel:
         names = [self.design.x_names[i] for i in self.kept]
         return pd.Series(self.solution.beta, index=names, name="fixef")
 
-    @cached_property
-    def vcov(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects."""
-        import pandas as pd
+    vcov = cached_property(covariance.vcov)
 
-        names = list(self.fixef.index)
-        return pd.DataFrame(self.sigma**2 * self.solution.unscaled_vcov, index=names, columns=names)
+    stderror = cached_property(coefficients.standard_errors)
+    df = property(coefficients.degrees_of_freedom)
+    p_values = property(coefficients.p_values)
+    coefficients = cached_property(coefficients.coefficients)
+    contrast = contrast.contrast
+    anova = anova.anova
+    drop1 = deletion.drop1
+    ranova = deletion.ranova
+    step = stepwise.step
 
-    @cached_property
-    def stderror(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects."""
-        import pandas as pd
-
-        return pd.Series(wald.standard_errors(self), index=self.fixef.index, name="stderror")
-
-    @cached_property
-    def coefficients(self) -> pd.DataFrame:
-        """Table of all fixed effects: estimate, std_error, statistic; NaN rows for aliased columns."""
-        return wald.coefficients(self)
-
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Wald confidence intervals of the fixed effects: estimate +- z standard errors."""
-        return wald.confint(self, level)
+    confint = intervals.confint
+    profile = intervals.profile
+    bootstrap = intervals.bootstrap
+    emtrends = emmeans.emtrends
+    emmeans = emmeans.emmeans
+    to_marginaleffects = marginaleffects.adapter
 
     # -------------------------------------------------------------------------------------------------- random effects
 
@@ -258,6 +279,11 @@ class LinearMixedModel:
     def coef(self) -> dict[str, pd.DataFrame]:
         """Coefficients per level: fixed plus random effects, by grouping factor."""
         return ranef.coef(self)
+
+    variance_parameters = variance_parameters.variance_parameters
+    icc = variance_shares.icc
+    r2 = variance_shares.r2
+    design_effect = variance_shares.design_effect
 
     def rePCA(self) -> dict[str, repca.RandomEffectsPCA]:  # noqa: N802 - lme4's name
         """Principal components of the random effects, by grouping factor."""
@@ -319,17 +345,7 @@ class LinearMixedModel:
 
     # --------------------------------------------------------------------------------------------------------- printing
 
-    def summary(self, *, correlation: bool | None = None, digits: int = 4) -> Summary:
-        """Everything in lme4's layout: print it, or use `.coefficients`, `.to_latex()`, `.to_markdown()`.
-
-        Parameters
-        ----------
-        correlation
-            Show the correlations of the fixed effects; None: when there are at most 12 of them.
-        digits
-            Significant digits.
-        """
-        return summary.summarize(self, correlation=correlation, digits=digits)
+    summary = summary.summarize
 
     def __str__(self) -> str:
         return summary.short_text(self)
@@ -345,38 +361,13 @@ class LinearMixedModel:
 
     # ------------------------------------------------------------------------------- statsmodels' and maketables' names
 
-    @property
-    def params(self) -> pd.Series[float]:
-        """The fixed effects (statsmodels' name)."""
-        return self.fixef
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects (statsmodels' name)."""
-        return self.stderror
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Fixed effects over their standard errors (statsmodels' name)."""
-        return (self.fixef / self.stderror).rename("tvalues")
-
-    @property
-    def llf(self) -> float:
-        """Log-likelihood (statsmodels' name)."""
-        return self.loglik
-
-    @property
-    def fittedvalues(self) -> pd.Series[float]:
-        """Fitted values (statsmodels' name)."""
-        return self.fitted
-
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance matrix of the fixed effects (statsmodels' name)."""
-        return self.vcov
-
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Wald confidence intervals with columns 0 and 1 (statsmodels' name)."""
-        return self.confint(1.0 - alpha).set_axis([0, 1], axis=1)
+    params = property(statsmodels.params)
+    bse = property(statsmodels.bse)
+    tvalues = property(statsmodels.tvalues)
+    llf = property(statsmodels.llf)
+    fittedvalues = property(statsmodels.fittedvalues)
+    cov_params = statsmodels.cov_params
+    conf_int = statsmodels.conf_int
 
     __maketables_coef_table__ = property(maketables.coefficient_table)
     __maketables_depvar__ = property(maketables.response_name)

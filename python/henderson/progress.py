@@ -1,9 +1,10 @@
-"""A progress line on stderr: how far the criterion is from its optimum, evaluation by evaluation."""
+"""Progress lines on stderr: a fit by its distance from the optimum, longer work by its steps."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from henderson.compiled import Callback, Vector
@@ -33,6 +34,33 @@ class ProgressLine:
         self._stream.write(text)
         self._stream.flush()
         return self._then(theta, criterion, evaluation, decrement) if self._then else None
+
+    def close(self) -> None:
+        """End the line."""
+        self._stream.write("\n")
+        self._stream.flush()
+
+
+Report = Callable[[int, str], None]
+"""Called with the number of steps done and a word about the current one."""
+
+
+class StepLine:
+    """A line on stderr for work of a known number of steps: a bar, the count, and what is being done."""
+
+    def __init__(self, what: str, total: int, stream: TextIO | None = None) -> None:
+        self._what, self._total = what, total
+        self._stream = sys.stderr if stream is None else stream
+        self._width = 0
+
+    def __call__(self, done: int, text: str = "") -> None:
+        """Draw the line."""
+        filled = _BAR * done // max(self._total, 1)
+        bar = "#" * filled + "-" * (_BAR - filled)
+        line = f"[{bar}] {self._what} {done}/{self._total}  {text}"
+        self._stream.write("\r" + line.ljust(self._width))
+        self._stream.flush()
+        self._width = len(line)
 
     def close(self) -> None:
         """End the line."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors_fit
+from henderson.inference import coefficients
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from henderson.inference.coefficients import CoefficientTable
     from henderson.model import LinearMixedModel
     from henderson.varcorr import VarCorr
 
@@ -46,7 +48,12 @@ class Summary:
     n_dropped
         Rows dropped because of missing values.
     coefficients
-        Estimate, standard error and statistic of every fixed effect, NaN for aliased columns.
+        Estimate, standard error, degrees of freedom, statistic and p-value of every fixed effect, NaN for aliased
+        columns; without tests no p-values, and degrees of freedom only where they are finite.
+    ddf
+        Rule for the degrees of freedom; None: no tests.
+    method
+        The same in words, with the covariance matrix if it is a robust one; empty if there is nothing to say.
     correlation
         Correlation matrix of the fixed effects.
     show_correlation
@@ -67,6 +74,8 @@ class Summary:
     ngroups: dict[str, int]
     n_dropped: int
     coefficients: pd.DataFrame
+    ddf: str | None
+    method: str
     correlation: pd.DataFrame
     show_correlation: bool
     notes: tuple[str, ...]
@@ -75,7 +84,9 @@ class Summary:
     @property
     def title(self) -> str:
         """The method, in words."""
-        return f"Linear mixed model fit by {'REML' if self.is_reml else 'maximum likelihood'}"
+        criterion = "REML" if self.is_reml else "maximum likelihood"
+        tests = "Standard errors" if self.ddf is None else "z-tests" if self.ddf == "normal" else "t-tests"
+        return f"Linear mixed model fit by {criterion}" + (f". {tests} use {self.method}" if self.method else "")
 
     def to_text(self) -> str:
         """Text in lme4's layout."""
@@ -111,22 +122,52 @@ class Summary:
 
 
 def summarize(
-    model: LinearMixedModel, *, correlation: bool | None = None, digits: int = 4, quantiles: bool = True
+    model: LinearMixedModel,
+    *,
+    ddf: str | None = "satterthwaite",
+    vcov: Any = "model",
+    cluster: Any = None,
+    correlation: bool | None = None,
+    digits: int = 4,
 ) -> Summary:
-    """Gather what `Summary` shows from a fitted model.
+    """Everything in lme4's layout: print it, or use `.coefficients`, `.to_latex()`, `.to_markdown()`.
 
     Parameters
     ----------
-    model
-        A fitted model.
+    ddf
+        Degrees of freedom of the t tests: "satterthwaite", "kenward-roger", "residual", "normal" (z tests); None: no
+        tests.
+    vcov
+        Covariance matrix of the fixed effects: "model", or a cluster-robust kind such as "CR2".
+    cluster
+        What the rows are clustered by, for a robust kind; by default the outermost grouping factor.
     correlation
         Show the correlations of the fixed effects; None: when there are at most 12 of them.
     digits
         Significant digits.
-    quantiles
-        Include the quantiles of the scaled residuals.
+
+    Notes
+    -----
+    A fit by maximum likelihood is fitted again by REML for Kenward-Roger's method, and the summary says so. Where
+    degrees of freedom cannot be computed there is a note, and no tests.
     """
-    vcov = model.vcov
+    found = coefficients.coefficient_table(model, ddf, vcov, cluster)
+    return _gathered(model, found, correlation, digits, quantiles=True)
+
+
+def short_text(model: LinearMixedModel) -> str:
+    """Print the essentials of a fit, without tests: lme4's ``print(fit)``."""
+    from henderson.text import model_text
+
+    return model_text(
+        _gathered(model, coefficients.coefficient_table(model, None, "model", None), None, 4, quantiles=False)
+    )
+
+
+def _gathered(
+    model: LinearMixedModel, found: CoefficientTable, correlation: bool | None, digits: int, *, quantiles: bool
+) -> Summary:
+    p = len(model.kept)
     return Summary(
         is_reml=model.is_reml,
         call=(("Formula", model.formula), *model.call),
@@ -143,19 +184,14 @@ def summarize(
         nobs=model.nobs,
         ngroups=model.ngroups,
         n_dropped=model.design.n_dropped,
-        coefficients=model.coefficients,
-        correlation=vcov.div(model.stderror, axis=0).div(model.stderror, axis=1),
-        show_correlation=1 < len(vcov) <= CORRELATION_LIMIT if correlation is None else correlation and len(vcov) > 1,
-        notes=notes(model),
+        coefficients=found.table,
+        ddf=found.ddf,
+        method=found.method,
+        correlation=found.correlation,
+        show_correlation=1 < p <= CORRELATION_LIMIT if correlation is None else correlation and p > 1,
+        notes=(*notes(model), *found.notes),
         digits=digits,
     )
-
-
-def short_text(model: LinearMixedModel) -> str:
-    """Print the essentials of a fit: lme4's ``print(fit)``."""
-    from henderson.text import model_text
-
-    return model_text(summarize(model, quantiles=False))
 
 
 def notes(model: LinearMixedModel) -> tuple[str, ...]:

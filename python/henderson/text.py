@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from henderson import errors_fit
+from henderson.coefficient_layout import coefficient_layout
 from henderson.formatting import (
     WIDTH,
     abbreviate,
-    coefficient_cells,
     format_column,
     format_number,
     matrix,
@@ -29,7 +29,7 @@ QUANTILES = ("Min", "1Q", "Median", "3Q", "Max")
 def summary_text(summary: Summary) -> str:
     """Print everything: lme4's ``print(summary(fit))``."""
     digits = summary.digits
-    lines = [summary.title, *_call(summary), ""]
+    lines = [*textwrap.wrap(summary.title, WIDTH, subsequent_indent="  "), *_call(summary), ""]
     if summary.is_reml:
         lines.append(f"REML criterion at convergence: {format_number(round(summary.criterion, 1))}")
     else:
@@ -40,9 +40,8 @@ def summary_text(summary: Summary) -> str:
     lines += ["", "Random effects:", *summary.varcorr.lines(digits, variance=True), *_sizes(summary)]
     table = summary.coefficients.dropna(how="all")
     if len(table):
-        cells_by_column = coefficient_cells([table[name].tolist() for name in table.columns], digits)
-        header = ["Estimate", "Std. Error", "t value"]
-        lines += ["", "Fixed effects:", *matrix(list(table.index), header, cells_by_column)]
+        layout = coefficient_layout({str(name): values.tolist() for name, values in table.items()}, digits)
+        lines += ["", "Fixed effects:", *layout.lines(list(table.index))]
     lines += _correlation(summary)
     return _finish(lines, summary)
 

@@ -1,6 +1,7 @@
 """The plug-in protocol of the table package maketables: ``maketables.ETable([fit])`` works on fitted models.
 
-The p-values and the intervals of the table are Wald's (normal distribution); `vcov_info` says so.
+The p-values and the intervals of the table are those of t tests with Satterthwaite's degrees of freedom; `vcov_info`
+says so. maketables asks this protocol unless a fit has `params`, `bse` and `pvalues`, all three: hence `p_values`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from henderson.inference import wald
+from henderson.inference.degrees import fixed_effect_tests
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from henderson.model import LinearMixedModel
 
+SE_TYPE = "model-based, Satterthwaite df"
 LABELS = {
     "N": "Observations",
     "ll": "Log-likelihood",
@@ -38,11 +40,11 @@ def coefficient_table(model: LinearMixedModel) -> pd.DataFrame:
     """Give b, se, t, p and the 90 % and 95 % limits of the fixed effects, index "Coefficient"."""
     import pandas as pd
 
-    statistic = model.coefficients.dropna(how="all")["statistic"].to_numpy(dtype=np.float64)
-    columns = {"b": model.fixef, "se": model.stderror, "t": statistic, "p": wald.normal_p_values(statistic)}
+    found = fixed_effect_tests(model).t_tests(np.eye(len(model.kept)))
+    columns = {"b": found.estimate, "se": found.std_error, "t": found.statistic, "p": found.p_value}
     table = pd.DataFrame(columns, index=model.fixef.index)
     for percent in (95, 90):
-        limits = wald.limits(model, percent / 100)
+        limits = found.limits(percent / 100)
         table[f"ci{percent}l"], table[f"ci{percent}u"] = limits[:, 0], limits[:, 1]
     table.index.name = "Coefficient"
     return table
@@ -60,7 +62,7 @@ def random_part(model: LinearMixedModel) -> str:
 
 def vcov_info(model: LinearMixedModel) -> dict[str, Any]:
     """Say how the standard errors were computed."""
-    return {"vcov_type": "model-based (Wald)", "clustervar": None, "method": "REML" if model.is_reml else "ML"}
+    return {"vcov_type": SE_TYPE, "clustervar": None, "method": "REML" if model.is_reml else "ML"}
 
 
 def statistic(model: LinearMixedModel, key: str) -> Any:
@@ -79,7 +81,7 @@ def statistic(model: LinearMixedModel, key: str) -> Any:
         "singular": lambda: "yes" if model.is_singular else "no",
         "converged": lambda: "yes" if model.converged else "no",
         "method": lambda: "REML" if model.is_reml else "ML",
-        "se_type": lambda: "model-based (Wald)",
+        "se_type": lambda: SE_TYPE,
     }
     return getters[key]() if key in getters else None
 
