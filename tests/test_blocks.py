@@ -69,7 +69,7 @@ def test_the_larger_factor_leads_where_both_orders_are_dense():
 
 
 def test_a_smaller_factor_leads_where_that_is_less_work():
-    """Four rows for each level of the smaller factor: it leaves cliques of four, the larger one leaves a full matrix."""
+    """Four rows for each level of the smaller factor: it leaves cliques of four, the other a full matrix."""
     rng = np.random.default_rng(0)
     blocks = fit_arrays(
         rng.normal(size=3000),

@@ -73,7 +73,7 @@ def test_items_seen_once_are_stripped_and_the_predicted_work_falls(departments):
 
 
 def test_nothing_is_stripped_where_no_level_has_a_single_neighbour():
-    blocks = blocks_of(generators.crossed(20_000, (400, 300)))
+    blocks = blocks_of(generators.ratings(20_000, (400, 300)))
     assert not any(block.stripped for block in blocks.factors)
     assert blocks.flops == blocks.leads[0].unstripped_flops
     assert blocks.leads[0].leaf_flops == 0

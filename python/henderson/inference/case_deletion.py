@@ -19,7 +19,7 @@ with E = [D -F]'dPsi [D -F] from `effect_blocks`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,7 @@ def scaled_rows(model: LinearMixedModel) -> Rows:
 
 
 def delete_each_row(
-    rows: Rows, found: Packing | None, changes: Sequence[ThetaChange] | None, *, sigma: float, reml: bool
+    rows: Rows, found: Packing | None, changes: Iterable[ThetaChange] | None, *, sigma: float, reml: bool
 ) -> Deletions:
     """Leave out one row at a time."""
     left = 1.0 - rows.leverage
@@ -130,7 +130,7 @@ def delete_each_row(
     slopes = None
     if changes is not None and found is not None:
         columns = [_row_slopes(rows, found, change, left, ratio, sigma, reml) for change in changes]
-        slopes = np.reshape(columns, (len(changes), len(left))).T
+        slopes = np.reshape(columns, (len(columns), len(left))).T
     return Deletions(
         removed=np.ones(len(left), dtype=np.intp),
         leverage=rows.leverage,

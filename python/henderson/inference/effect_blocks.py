@@ -11,7 +11,7 @@ Crossed factors are one component, and packed is then all of H.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -168,8 +168,8 @@ def effects_of(model: LinearMixedModel) -> Effects:
 
 def theta_changes(
     effects: Effects, kept: Indices, found: Packing, posterior: Matrix, adjusted: Matrix
-) -> list[ThetaChange]:
-    """What changes of theta[kept] do.
+) -> Iterator[ThetaChange]:
+    """What changes of theta[kept] do, one after the other.
 
     Parameters
     ----------
@@ -196,19 +196,15 @@ def theta_changes(
         """D'values, for (q, m) or for packed values."""
         return values - effects.solve(squares @ values)
 
-    result = []
     for index in kept:
         changed_scores, changed = (theta_change(effects, int(index), values) for values in (scores, fixed))
-        result.append(
-            ThetaChange(
-                effects=complemented(theta_change(effects, int(index), complement)),
-                mixed=complemented(changed),
-                fixed=fixed.T @ changed,
-                effect_scores=complemented(changed_scores)[:, 0],
-                fixed_scores=(fixed.T @ changed_scores)[:, 0],
-            )
+        yield ThetaChange(
+            effects=complemented(theta_change(effects, int(index), complement)),
+            mixed=complemented(changed),
+            fixed=fixed.T @ changed,
+            effect_scores=complemented(changed_scores)[:, 0],
+            fixed_scores=(fixed.T @ changed_scores)[:, 0],
         )
-    return result
 
 
 def theta_change(effects: Effects, index: int, values: Matrix) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from henderson import errors_inference
 from henderson.formatting import WIDTH, abbreviate, format_column, matrix
-from henderson.inference.case_deletion import Deletions, delete_each_row, scaled_rows
+from henderson.inference.case_deletion import Deletions, Rows, delete_each_row, scaled_rows
 from henderson.inference.clusters import Clusters, intersection, resolve_several
-from henderson.inference.effect_blocks import ThetaChange, packing, theta_changes
+from henderson.inference.effect_blocks import Packing, ThetaChange, packing, theta_changes
 from henderson.inference.group_deletion import delete_each_group, delete_independent_groups
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
-MOST_ELEMENTS = 200_000_000
-"""Numbers kept at once for the random effects (1.6 GB); if it takes more, theta and sigma are not updated."""
+MOST_ELEMENTS = 300_000_000
+"""Numbers kept at once for the random effects (2.4 GB); if it takes more, theta and sigma are not updated."""
 SHOWN, COEFFICIENTS_SHOWN = 10, 3
 
 
@@ -249,18 +249,24 @@ def influence(model: LinearMixedModel, group: Any = None) -> Influence:
     rows = scaled_rows(model)
     found = packing(model.design)
     kept = model.information.kept
-    changes: list[ThetaChange] | None = None
-    posterior = None
-    if len(found.place) * found.width * (len(kept) + 2) <= MOST_ELEMENTS:
-        posterior = rows.effects.solve(found.units())
-        changes = theta_changes(rows.effects, kept, found, posterior, rows.adjusted)
+    elements = len(found.place) * found.width
     if groups is None:
+        changes, _ = _changes(rows, found, kept) if 4 * elements <= MOST_ELEMENTS else (None, None)
         deletions = delete_each_row(rows, found, changes, sigma=model.sigma, reml=model.is_reml)
-    elif changes is None and groups.contain_all(model.design):
+    elif (len(kept) + 2) * elements <= MOST_ELEMENTS:
+        changes, posterior = _changes(rows, found, kept)
+        deletions = delete_each_group(model, rows, groups, found, posterior, list(changes))
+    elif groups.contain_all(model.design):
         deletions = delete_independent_groups(model, rows, groups)
     else:
-        deletions = delete_each_group(model, rows, groups, found, posterior, changes)
+        deletions = delete_each_group(model, rows, groups, found, None, None)
     return _assembled(model, groups, deletions)
+
+
+def _changes(rows: Rows, found: Packing, kept: NDArray[np.intp]) -> tuple[Iterator[ThetaChange], Matrix]:
+    """What changes of theta do, and the posterior covariance of the random effects, packed."""
+    posterior = rows.effects.solve(found.units())
+    return theta_changes(rows.effects, kept, found, posterior, rows.adjusted), posterior
 
 
 def _assembled(model: LinearMixedModel, groups: Clusters | None, found: Deletions) -> Influence:

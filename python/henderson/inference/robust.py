@@ -333,28 +333,31 @@ def _satterthwaite(moments: Moments, c: Vector) -> float:
 
 def _hotelling_size(moments: Moments, C: Matrix) -> float:
     """Degrees of freedom of the Wishart matrix with the same mean and total variance as C Cov(gamma) C'."""
-    rank = len(C)
-    coupling = _pairs(moments, C[0])[1]
-    pairs = [_pairs(moments, row)[0] for row in C]
-    mean = np.einsum("si,gij,tj->st", C, moments.own, C)
-    mean += np.array([[np.sum((a @ coupling) * b) for b in pairs] for a in pairs])
+    mean = np.sum(_diagonal_blocks(moments, C)[1], axis=0)
     values, vectors = np.linalg.eigh(mean)
     if values[0] <= NEGLIGIBLE * values[-1]:
         return np.nan
-    standard = (vectors / np.sqrt(values)) @ vectors.T
-    C = standard @ C
-    pairs = [_pairs(moments, row)[0] for row in C]
-    own = np.einsum("si,gij,tj->stg", C, moments.own, C)
-    diagonal = np.array([[np.einsum("gi,gi->g", a @ coupling, b) for b in pairs] for a in pairs])
+    C = (vectors / np.sqrt(values)) @ vectors.T @ C
+    own, diagonal = _diagonal_blocks(moments, C)
+    corrections = diagonal - own  # of the element (g, g) of y'S y
+    found = [_pairs(moments, row) for row in C]
     total = 0.0
-    for s in range(rank):
-        for t in range(rank):
-            crossed = coupling @ (pairs[s].T @ pairs[t])
-            back = coupling @ (pairs[t].T @ pairs[s])
-            total += np.sum(own[s, s] * own[t, t] + own[s, s] * diagonal[t, t] + own[t, t] * diagonal[s, s])
-            total += np.sum(own[s, t] ** 2 + 2.0 * own[s, t] * diagonal[s, t])
-            total += np.sum(crossed * back.T) + np.sum(back * back.T)
-    return float(rank * (rank + 1.0) / total)
+    for s, (pairs, coupling) in enumerate(found):
+        for t, (others, _) in enumerate(found[: s + 1]):
+            crossed, back = coupling @ (pairs.T @ others), coupling @ (others.T @ pairs)
+            variance = np.sum(diagonal[:, s, s] * diagonal[:, t, t] - corrections[:, s, s] * corrections[:, t, t])
+            variance += np.sum(own[:, s, t] ** 2 + 2.0 * own[:, s, t] * corrections[:, s, t])
+            variance += np.sum(crossed * back.T) + np.sum(back * back.T)
+            total += float(variance) * (1.0 if s == t else 2.0)
+    return len(C) * (len(C) + 1.0) / total
+
+
+def _diagonal_blocks(moments: Moments, C: Matrix) -> tuple[Stack, Stack]:
+    """Per cluster C own_g C', and the same plus y_g'S y_g: the blocks (g, g) of the quadratic forms, (J, r, r)."""
+    own = C @ moments.own @ C.T
+    hat, cross = C @ moments.hat, C @ moments.cross
+    mixed = cross @ hat.transpose(0, 2, 1)
+    return own, own + hat @ moments.spread @ hat.transpose(0, 2, 1) - mixed - mixed.transpose(0, 2, 1)
 
 
 def _pairs(moments: Moments, c: Vector) -> tuple[Matrix, Matrix]:
