@@ -1,11 +1,14 @@
 # make demo    install into .venv and fit a first model        make test        install, run all tests, check the packages
 # make lint    ruff, clang-format                              make typecheck   mypy --strict
-# make cpp-test  C++ tests under ASan and UBSan                make bench       time against the peers that are installed
-# make bench-shapes  time of every shape, its limit    make bench-check  counters of work against their baseline
+# make cpp-test  C++ tests under ASan and UBSan                make bench       every shape against the peers from PyPI, lme4
+# make bench-shapes  time of every shape, henderson alone      make bench-check work and memory against their baseline
+# Options of the benchmark: make bench OPTIONS="--only nested,refit"; see benchmarks/run.py.
 # Needs python3 >= 3.11 with venv and headers, a C++20 compiler and git; everything else comes from PyPI into .venv.
 
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+OPTIONS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CLANG_FORMAT := $(BIN)/clang-format
@@ -46,17 +49,17 @@ cpp-test: $(VENV)/.ready
 	$(BIN)/cmake --build --preset sanitize
 	$(BIN)/ctest --preset sanitize
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/run.py --readme
+bench: $(BENCH_VENV)/.installed
+	$(BENCH_VENV)/bin/python benchmarks/run.py $(OPTIONS)
 
 bench-shapes: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/shapes.py --peers
+	$(BIN)/python benchmarks/run.py --packages henderson $(OPTIONS)
 
 bench-check: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/check.py
+	$(BIN)/python benchmarks/check.py $(OPTIONS)
 
 clean:
-	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf build dist $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 # The build requirements live in .venv and pip builds without isolation, so that compiled objects are reused;
 # the packaging test builds in isolation, from a clean tree.
@@ -77,3 +80,13 @@ $(VENV)/.installed-dev: $(VENV)/.ready $(package_files)
 	@echo "Building and installing henderson[dev] into $(VENV) (the first time: a few minutes) ..."
 	$(PIP) install --quiet --no-build-isolation ".[dev]"
 	@touch $@ $(VENV)/.installed
+
+# The peers live apart from the packages that the tests run with.
+$(BENCH_VENV)/.installed: $(VENV)/.ready $(package_files)
+	@echo "Building henderson and installing it with its peers into $(BENCH_VENV) (the first time: a few minutes) ..."
+	rm -rf $(BENCH_VENV)/wheel
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir $(BENCH_VENV)/wheel .
+	$(BENCH_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps $(BENCH_VENV)/wheel/*.whl
+	$(BENCH_VENV)/bin/python -m pip install --quiet "henderson[bench,plots,arrow]"
+	@touch $@

@@ -1,45 +1,76 @@
-"""Counters of every shape in reduced size against those stored: no regression in work, whatever the machine.
+"""The work and the memory of every shape against those stored: no regression, whatever the machine.
 
-    python benchmarks/check.py [--update] [--only NAME ...]     (make bench-check)
+    python benchmarks/check.py [--update] [--only SHAPE,...] [--work]     (make bench-check)
 
-Counters are evaluations, predicted flops of an evaluation and bytes of the Cholesky factor, of which less is better,
-and how the factor is stored. More of one, or another storage, is a regression; --update accepts what is found.
+Work, of each shape in reduced size: evaluations, predicted flops of an evaluation and bytes of the Cholesky factor, of
+which less is better, and how the factor is stored. Memory, of the large shapes in full size, each in a process of its
+own: what the fit adds at its peak, see `report.memory_ratio`. It may be 1.3, or what is stored where that is more.
+--work leaves memory out, which takes a minute. More work, another storage or more memory is a regression; --update
+accepts what is found.
 """
 
 import argparse
 import json
+import pickle
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import anatomy
+import packages
+import report
+import run
+import turns
+from shapes import BY_NAME
+
 STORED = Path(__file__).with_name("counters.json")
-sys.path[:0] = [str(STORED.parents[1] / "tests"), str(STORED.parent)]
-
-import measuring  # noqa: E402
-import shapes  # noqa: E402
-
 LESS_IS_BETTER = ("evaluations", "value_flops", "stored_bytes")
-KEPT = (*LESS_IS_BETTER, "storage", "status")
 ROUNDING = 1e-9  # of a predicted number of flops
 STORED_FOR = "v4"  # instructions of the baseline; with others, rounding can cost the last step once more
 LAST_STEP = 1.0  # evaluations
+ALLOCATOR = 0.05  # of a memory ratio
+LIMIT = 600.0  # seconds for one fit
 
 Counters = dict[str, dict[str, Any]]
+Rows = list[tuple[str, str, Any, Any]]
 
 
 def count(names: Iterable[str]) -> Counters:
     """Fit each shape in reduced size, in this process."""
     found = {}
     for name in names:
-        shape = shapes.BY_NAME[name]
-        last = measuring.CALLS[shape.kind](shape, shape.reduced())[3]
-        counters = measuring.counters(*last())
-        found[name] = {key: counters[key] for key in KEPT}
+        fit = packages.Henderson().prepare(BY_NAME[name], BY_NAME[name].reduced())
+        result = fit.call()
+        counters = anatomy.counters(anatomy.a_model(result))
+        found[name] = {
+            "evaluations": fit.read(result)["evaluations"],
+            "value_flops": counters["work"]["value_flops"],
+            "stored_bytes": counters["work"]["stored_bytes"],
+            "storage": counters["work"]["storage"],
+            "status": counters["status"],
+        }
     return found
 
 
-def regressions(found: Counters, stored: Counters, slack: float = 0.0) -> list[tuple[str, str, Any, Any]]:
+def memory(names: Iterable[str]) -> dict[str, float]:
+    """Fit each of the large shapes once in full size, in a process of its own."""
+    found = {}
+    for name in names:
+        if not BY_NAME[name].is_large:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "data.pickle"
+            file.write_bytes(pickle.dumps(BY_NAME[name].full(), protocol=5))
+            with turns.Worker("henderson", name, file) as worker:
+                own = worker.answer(LIMIT) | worker.ask({"do": "turn"}, LIMIT)
+                needs = worker.ask({"do": "needs"}, LIMIT)
+        found[name] = report.memory_ratio({"packages": {"henderson": own}, "anatomy": needs})
+    return found
+
+
+def regressions(found: Counters, stored: Counters, slack: float = 0.0) -> Rows:
     """(shape, counter, stored, found) of what got worse, by more than `slack` evaluations, or has no baseline."""
     worse = []
     for name, counters in found.items():
@@ -51,6 +82,12 @@ def regressions(found: Counters, stored: Counters, slack: float = 0.0) -> list[t
             if not is_no_worse:
                 worse.append((name, key, before, value))
     return worse
+
+
+def excesses(found: dict[str, float], stored: dict[str, float]) -> Rows:
+    """(shape, "memory", stored, found) of the shapes over the target for memory and over what is stored."""
+    allowed = {name: max(report.MEMORY, stored.get(name, 0.0) * (1 + ALLOCATOR)) for name in found}
+    return [(name, "memory", stored.get(name), ratio) for name, ratio in found.items() if ratio > allowed[name]]
 
 
 def slack_here() -> float:
@@ -77,23 +114,30 @@ def _word(value: Any) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--update", action="store_true", help="store what is found")
-    parser.add_argument("--only", nargs="+", choices=shapes.BY_NAME)
+    parser.add_argument("--only", type=run.names_in, default=list(BY_NAME), metavar="SHAPE,...")
+    parser.add_argument("--work", action="store_true", help="leave memory out")
     options = parser.parse_args()
-    stored: Counters = json.loads(STORED.read_text()) if STORED.exists() else {}
-    found = count(options.only or shapes.BY_NAME)
-    worse = regressions(found, stored, slack_here())
+    stored = json.loads(STORED.read_text()) if STORED.exists() else {"work": {}, "memory": {}}
+    found = count(options.only)
+    used = {} if options.work else memory(options.only)
+    worse = regressions(found, stored["work"], slack_here()) + excesses(used, stored["memory"])
     improved = [
-        (name, key, stored[name][key], value)
+        (name, key, stored["work"][name][key], value)
         for name, counters in found.items()
         for key, value in counters.items()
-        if key in LESS_IS_BETTER and key in stored.get(name, {}) and value < stored[name][key] * (1 - ROUNDING)
+        if key in LESS_IS_BETTER
+        and key in stored["work"].get(name, {})
+        and value < stored["work"][name][key] * (1 - ROUNDING)
     ]
-    for title, rows in (("regressions", worse), ("improvements", improved)):
+    over = [(name, f"memory, target {report.MEMORY}", stored["memory"].get(name), used[name]) for name in used]
+    for title, rows in (("regressions", worse), ("improvements", improved), ("memory", over)):
         if rows:
             print(f"{title}:\n{table(rows)}\n")
     if options.update:
-        kept = {name: (stored | found)[name] for name in shapes.BY_NAME if name in stored | found}
-        STORED.write_text(json.dumps(kept, indent=1) + "\n")
+        for key, new in (("work", found), ("memory", used)):
+            both = stored[key] | new
+            stored[key] = {name: both[name] for name in BY_NAME if name in both}
+        STORED.write_text(json.dumps(stored, indent=1) + "\n")
         print(f"stored {len(found)} shapes")
         return 0
     print(f"{len(found)} shapes, {len(worse)} regressions")

@@ -11,18 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 BYTES = 8  # of a double
 BUFFERS = (1 << 18, 1 << 22, 1 << 28)  # bytes: fits the second-level cache, the third-level cache, only memory
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL", "VECLIB", "BLIS")}
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """Floating-point operations and bytes of one evaluation, and the numbers stored.
 
     Attributes
@@ -33,8 +31,8 @@ class Work:
         With the gradient and the average information matrix.
     bytes
         Moved by one evaluation with derivatives if each stored number is read or written as rarely as possible.
-    stored_bytes
-        Of the Cholesky factor.
+    cross_bytes, stored_bytes
+        Of the cross-products A and of the Cholesky factor L.
     storage
         "block diagonal", or that of the Schur complement: "dense" or "sparse".
     """
@@ -42,6 +40,7 @@ class Work:
     value_flops: float
     flops: float
     bytes: float
+    cross_bytes: float
     stored_bytes: float
     storage: str
 
@@ -65,10 +64,9 @@ def work(description: Sequence[dict[str, Any]], columns: int, thetas: int) -> Wo
     if schur is not None:
         coupling = schur["coupling_entries"]
         factor_flops += coupling * s + schur["update_flops"] + schur["factor_flops"]
-        own = sum(each["levels"] * each["effects"] * (each["effects"] + 1) / 2 for each in factors) - a_entries
         dense = schur["storage"] == "dense"
         l_entries += coupling + (schur["size"] * (schur["size"] + 1) / 2 if dense else schur["entries"])
-        a_entries += coupling + own
+        a_entries += coupling + schur["entries_before"]
         stored += coupling + schur["entries"]
         storage = schur["storage"]
     border = float(effects * columns)
@@ -77,6 +75,7 @@ def work(description: Sequence[dict[str, Any]], columns: int, thetas: int) -> Wo
         value_flops=factor_flops + solves,
         flops=3 * factor_flops + 2 * solves + 2 * thetas * (l_entries + a_entries),
         bytes=BYTES * (a_entries + 2 * l_entries + 3 * border),
+        cross_bytes=BYTES * (a_entries + border),
         stored_bytes=BYTES * (stored + border),
         storage=storage,
     )

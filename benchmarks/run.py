@@ -1,171 +1,92 @@
-"""Times henderson against its peers on the same machine in one run, and writes JSON and the README's table.
+"""Measures every shape: henderson and the installed peers in turn, to results.json, the README and docs/performance.md.
 
-    python benchmarks/run.py [--only NAME ...] [--peers NAME ...] [--rounds 20] [--budget 60] [--json FILE] [--readme]
-    python benchmarks/run.py --table FILE [--readme]
+    python benchmarks/run.py [--only SHAPE,...] [--resume] [--budget 45] [--turns 5]     (make bench)
+    python benchmarks/run.py --packages henderson [--only SHAPE,...]                      (make bench-shapes)
+    python benchmarks/run.py --plan | --report | --reduced
 
-The packages take turns, round after round, so that a slow moment of the machine hits all of them; the best time of each
-counts. A package that has used its budget of seconds for a case, after at least three rounds, takes no more turns.
+Results are saved after each shape. --only measures some shapes and keeps the others, --resume goes on where the last
+run was interrupted. With --packages or --reduced nothing is saved unless --json names a file.
 """
 
 import argparse
 import json
-import math
 import os
+import pickle
 import platform
-import sys
+import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results.json"
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+import limits
+import packages
+import report
+import turns
+from shapes import BY_NAME, Shape
 
-import cases  # noqa: E402
-import generators  # noqa: E402
-import peers  # noqa: E402
-from peers import Timed  # noqa: E402
-
-INSTEVAL = cases.BY_NAME["insteval"]
-CASES = (
-    Timed(
-        "sleepstudy",
-        "sleepstudy `(Days \\| Subject)`, 180 rows",
-        cases.BY_NAME["sleepstudy"].formula,
-        cases.BY_NAME["sleepstudy"].data,
-        ("Subject",),
-        slope="Days",
-        factors=("Subject",),
-        target_ms=1.0,
-        kinds=("formula", "arrays"),
-    ),
-    Timed(
-        "penicillin",
-        "Penicillin, two crossed terms, 144 rows",
-        cases.BY_NAME["penicillin"].formula,
-        cases.BY_NAME["penicillin"].data,
-        ("plate", "sample"),
-        target_ms=1.0,
-    ),
-    Timed(
-        "slopes_1e5",
-        "`(x \\| g)`, 10^5 rows, 10^4 string groups",
-        "y ~ x + (x | g)",
-        lambda: generators.grouped_slopes(100_000, 10_000),
-        ("g",),
-        slope="x",
-        target_ms=30.0,
-    ),
-    Timed(
-        "slopes_1e6",
-        "`(x \\| g)`, 10^6 rows, 10^5 string groups",
-        "y ~ x + (x | g)",
-        lambda: generators.grouped_slopes(1_000_000, 100_000),
-        ("g",),
-        slope="x",
-        target_ms=300.0,
-    ),
-    Timed(
-        "nested",
-        "nested 50 / 1000 / 5000, 50,000 rows",
-        "y ~ x + (1 | a) + (1 | b) + (1 | c)",
-        generators.nested,
-        ("a", "b", "c"),
-        factors=("a", "b", "c"),
-        target_ms=25.0,
-    ),
-    Timed(
-        "insteval",
-        "InstEval, three crossed terms, 73,421 rows",
-        INSTEVAL.formula,
-        INSTEVAL.data,
-        ("s", "d", "dept"),
-        factors=INSTEVAL.factors,
-        target_ms=400.0,
-    ),
-)
-ARRAY_TARGETS_MS = {"arrays": 0.040, "refit": 0.020}
+RESULTS = Path(__file__).with_name("results.json")
+ANATOMY = 0.25  # of the budget: rounds in which henderson is taken apart
+QUIET = 0.5  # load of the machine above which the plan warns
 
 
-def timed(fit: Any) -> tuple[float, float]:
-    """(seconds, criterion); a peer in another process brings its own seconds."""
-    begun = time.perf_counter()
-    result = fit()
-    elapsed = time.perf_counter() - begun
-    return result if isinstance(result, tuple) else (elapsed, float(result))
-
-
-def take_turns(fits: dict[str, Any], rounds: int, budget: float) -> dict[str, dict[str, Any]]:
-    """Best and median seconds of each function, called in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in fits}
-    criteria: dict[str, float] = {}
-    failures: dict[str, str] = {}
-    for _ in range(rounds):
-        for name, fit in fits.items():
-            done = seconds[name]
-            if name in failures or (sum(done) > budget and len(done) >= 3) or sum(done) > 5 * budget:
-                continue
-            try:
-                elapsed, criteria[name] = timed(fit)
-                done.append(elapsed)
-            except Exception as error:  # a peer's failure is a result
-                failures[name] = f"{type(error).__name__}: {error}"[:200]
-    return {
-        name: {"failed": failures[name]}
-        if name in failures
-        else {
-            "best": min(done),
-            "median": sorted(done)[len(done) // 2],
-            "runs": len(done),
-            "criterion": None if math.isnan(criteria[name]) else criteria[name],
-        }
-        for name, done in seconds.items()
-    }
-
-
-def run_case(case: Timed, contenders: list[Any], rounds: int, budget: float) -> dict[str, Any]:
-    data = case.data()
-    fits = {peer.name: peer.call(case, data) for peer in contenders}
-    results = take_turns({name: fit for name, fit in fits.items() if fit is not None}, rounds, budget)
-    if "arrays" in case.kinds:
-        from_arrays, refit = contenders[0].arrays(case, data)
-        results |= {f"henderson {name}": r for name, r in _repeated(from_arrays, refit).items()}
-    return {
-        "title": case.title,
-        "formula": case.formula,
-        "rows": len(data),
-        "target_ms": case.target_ms,
-        "peers": results,
-    }
-
-
-def _repeated(from_arrays: Any, refit: Any) -> dict[str, Any]:
-    """Microsecond calls: more rounds of them."""
-    return take_turns({"arrays": from_arrays, "refit": refit}, rounds=500, budget=5.0)
-
-
-def machine() -> dict[str, Any]:
-    names = ("henderson", "mixedlm", "statsmodels", "gpboost", "numpy", "pandas")
-    versions = {}
-    for name in names:
+def measure(shape: Shape, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that is recorded of a shape."""
+    begun, load = time.perf_counter(), os.getloadavg()[0]
+    data = shape.reduced() if options.reduced else shape.full()
+    rows = len(data) if shape.kind == "formula" else None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "data.pickle"
+        file.write_bytes(pickle.dumps(data, protocol=5))
+        del data
+        workers = {name: turns.Worker(name, shape.name, file) for name in names}
         try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
+            found = turns.take_turns(workers, options.turns, options.budget)
+            thetas = {name: each.pop("theta") for name, each in found.items() if "theta" in each}
+            request = {"do": "anatomy", "budget": ANATOMY * options.budget, "thetas": thetas}
+            own = workers["henderson"]
+            apart = own.ask(request, 10 * options.budget) if own.is_running else {}
+        finally:
+            for worker in workers.values():
+                worker.close()
+    compare_criteria(found, apart.get("likelihood", {}))
+    return shape.described() | {
+        "rows": rows,
+        "packages": found,
+        "anatomy": apart,
+        "measured": time.strftime("%Y-%m-%d %H:%M"),
+        "load": load,
+        "wall_s": time.perf_counter() - begun,
+    }
+
+
+def compare_criteria(found: dict[str, dict[str, Any]], likelihood: dict[str, float]) -> None:
+    """How far each package ended above the best: REML criteria, or deviances of those that maximise the likelihood."""
+    known = {name: each["criterion"] for name, each in found.items() if each.get("criterion") is not None}
+    best = {"REML": min(known.values(), default=0.0), "ML": min(likelihood.values(), default=0.0)}
+    for name, each in found.items():
+        if name in known:
+            each |= {"criterion_is": "REML", "above_best": known[name] - best["REML"]}
+        elif name in likelihood:
+            each |= {"criterion": likelihood[name], "criterion_is": "ML", "above_best": likelihood[name] - best["ML"]}
+
+
+def machine(versions: dict[str, str]) -> dict[str, Any]:
+    """What the times depend on."""
+    from importlib.metadata import version
+
     from henderson import _core
 
     return {
+        "processor": processor(),
         "cores": os.cpu_count(),
-        "processor": _processor(),
-        "python": platform.python_version(),
         "simd": _core.SIMD,
-        "versions": versions,
-        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "versions": versions | {name: version(name) for name in ("numpy", "pandas")},
+        "r": packages.r_build() if "lme4" in versions else "",
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -174,84 +95,120 @@ def _processor() -> str:
     return platform.processor()
 
 
-def milliseconds(result: dict[str, Any] | None) -> str:
-    if result is None:
-        return ""
-    if "failed" in result:
-        return "fails"
-    value = 1000 * result["best"]
-    return f"{value:.3f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+def plan(todo: list[Shape], known: dict[str, Any], names: list[str], options: argparse.Namespace) -> str:
+    """What will be measured and about how long it takes, from what the last run knew."""
+    lines, total, is_known = [], 0.0, True
+    for shape in todo:
+        last = known.get(shape.name, {"packages": {}, "wall_s": 0.0})
+        cells, own = [], last["wall_s"]
+        for name in names:
+            record = last["packages"].get(name, {})
+            text, expected = expectation(name, record, options)
+            own += expected - sum(record.get("all_seconds", ())) * record.get("fits", 1) - record.get("stopped", 0.0)
+            is_known &= not text.startswith("at most")
+            cells.append(f"{name} {text}")
+        total += own
+        lines.append(f"{shape.name:21} {own:4.0f} s   {', '.join(cells)}")
+    busy = os.getloadavg()[0]
+    if busy > QUIET:
+        lines.append(f"The machine is busy (load {busy:.1f}): times will be too long.")
+    about = "about" if is_known else "at most"
+    return "\n".join([*lines, f"{len(todo)} shapes, {about} {max(1, round(total / 60))} minutes"])
 
 
-def table(results: dict[str, Any]) -> str:
-    """The README's table: milliseconds, best of all rounds."""
-    order = ["henderson", "mixedlm", "gpboost", "statsmodels", "lme4"]
-    present = [name for name in order if any(name in case["peers"] for case in results["cases"].values())]
-    known = results["machine"]["versions"]
-    heads = [f"{name} {known.get(name, '')}".strip() for name in present]
-    lines = [
-        f"| milliseconds, best of up to {results['rounds']} | " + " | ".join(heads) + " |",
-        "|---|" + "---:|" * len(present),
-    ]
-    for case in results["cases"].values():
-        for kind in ("arrays", "refit"):
-            if found := case["peers"].get(f"henderson {kind}"):
-                label = "the same from arrays" if kind == "arrays" else "the same, `refit` with a new response"
-                lines.append(f"| {label} | {milliseconds(found)} |" + " |" * (len(present) - 1))
-        row = f"| {case['title']} | " + " | ".join(milliseconds(case["peers"].get(name)) for name in present) + " |"
-        lines.insert(len(lines) - 2 if "henderson refit" in case["peers"] else len(lines), row)
-    of = results["machine"]
-    lines += ["", f"{of['processor']}, {of['cores']} cores, Python {of['python']}, {of['date']}. From `make bench`."]
-    return "\n".join(lines)
+def expectation(name: str, record: dict[str, Any], options: argparse.Namespace) -> tuple[str, float]:
+    """How often a package will take a turn and how long that takes, as text and as seconds of all turns."""
+    if "cannot" in record or "failed" in record:
+        return "-", 0.0
+    if "seconds" not in record:
+        was_slower = record.get("stopped", 0.0) >= options.budget
+        return f"{'over' if was_slower else 'at most'} {options.budget:g} s", options.budget
+    a_turn = record["seconds"] * record["fits"]
+    if a_turn > options.budget:
+        return f"over {options.budget:g} s", options.budget
+    quick = options.turns if name == "henderson" else 1 + int(turns.SHARE * options.budget / a_turn)
+    count = min(options.turns, quick)
+    return f"{count} x {report.seconds(a_turn)}", count * a_turn
 
 
-def write_into_readme(text: str) -> None:
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- benchmark: begin -->\n")
-    _, _, after = rest.partition("<!-- benchmark: end -->")
-    readme.write_text(f"{before}<!-- benchmark: begin -->\n{text}\n<!-- benchmark: end -->{after}", encoding="utf-8")
+def names_in(text: str) -> list[str]:
+    """Names of shapes, separated by commas."""
+    names = text.split(",")
+    if unknown := set(names) - set(BY_NAME):
+        raise argparse.ArgumentTypeError(f"no shape {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
+    return names
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=names_in, default=list(BY_NAME), metavar="SHAPE,...", help="keep the others")
+    parser.add_argument("--resume", action="store_true", help="leave out what the interrupted run has measured")
+    parser.add_argument("--packages", nargs="+", choices=packages.BY_NAME, help="henderson and these")
+    parser.add_argument("--budget", type=float, default=45.0, help="seconds a call may take; all times scale with it")
+    parser.add_argument("--turns", type=int, default=5, help="of each package that is not slow")
+    parser.add_argument("--reduced", action="store_true", help="small data")
+    parser.add_argument("--json", type=Path, help="save here, and leave README and docs alone")
+    parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write tables and plots again")
+    return parser.parse_args()
+
+
+def merged(results: dict[str, Any], here: dict[str, Any], todo: list[Shape]) -> dict[str, Any]:
+    """Results to add to; those of other shapes can stay if they are of this machine and these versions."""
+    kept = {name: each for name, each in results["shapes"].items() if name not in {shape.name for shape in todo}}
+    if kept and results["machine"] != here:
+        raise SystemExit("The results are of another machine or other versions: measure all shapes, or use --json.")
+    return results | {"machine": here}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", choices=[case.name for case in CASES])
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds per package and case")
-    parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--table", type=Path, help="print the table of an earlier run's JSON and stop")
-    parser.add_argument("--peers", nargs="*", help="only these packages (henderson always)")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
-    options = parser.parse_args()
-    if options.table:
-        results = json.loads(options.table.read_text())
-    else:
-        results = measure(options)
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    print(table(results))
-    if options.readme:
-        write_into_readme(table(results))
+    options = arguments()
+    file = options.json or RESULTS
+    is_kept = options.json is not None or not (options.packages or options.reduced)
+    results: dict[str, Any] = json.loads(file.read_text()) if file.exists() and is_kept else {"shapes": {}}
+    if options.report:
+        results["shapes"] = described(results["shapes"])
+        save(results, file)
+        report.write(results)
+        return
+    versions = packages.installed()
+    names = [name for name in versions if name in ("henderson", *(options.packages or versions))]
+    run = results.get("run", "") if options.resume else time.strftime("%Y-%m-%d %H:%M")
+    known = results["shapes"]
+    todo = [BY_NAME[name] for name in options.only if not options.resume or known.get(name, {}).get("run") != run]
+    print(plan(todo, known or stored_shapes(), names, options), flush=True)
+    if options.plan:
+        return
+    if is_kept:
+        results = merged(results, machine(versions), todo)
+    results |= {"run": run, "budget_s": options.budget, "turns": options.turns, "rates": limits.measure()}
+    for shape in todo:
+        found = measure(shape, names, options) | {"run": run}
+        known[shape.name] = found
+        print(report.line(shape.name, found), flush=True)
+        if is_kept:
+            results["shapes"] = described(known)
+            save(results, file)
+    if is_kept and not options.json:
+        report.write(results)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    contenders = [
-        peer for peer in peers.installed() if options.peers is None or peer.name in ("henderson", *options.peers)
-    ]
-    results: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "cases": {}}
-    for peer in contenders:
-        if isinstance(peer, peers.Lme4):
-            results["machine"]["versions"]["lme4"] = peer.version
-    for case in CASES:
-        if options.only and case.name not in options.only:
-            continue
-        outcome = results["cases"][case.name] = run_case(case, contenders, options.rounds, options.budget)
-        for name, result in outcome["peers"].items():
-            shown = result.get("failed") or f"{milliseconds(result):>10} ms   {result['criterion']}"
-            print(f"{case.name:12} {name:18} {shown}", flush=True)
-    for peer in contenders:
-        if isinstance(peer, peers.Lme4):
-            peer.close()
-    return results
+def described(known: dict[str, Any]) -> dict[str, Any]:
+    """Shapes in their order, with the words they have now."""
+    return {name: known[name] | shape.described() for name, shape in BY_NAME.items() if name in known}
+
+
+def stored_shapes() -> dict[str, Any]:
+    """Those of the results in the repository, to plan with."""
+    stored: dict[str, Any] = json.loads(RESULTS.read_text())["shapes"] if RESULTS.exists() else {}
+    return stored
+
+
+def save(results: dict[str, Any], file: Path) -> None:
+    """Write the results; an interruption leaves the old ones."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(results, indent=1) + "\n")
+    new.replace(file)
 
 
 if __name__ == "__main__":

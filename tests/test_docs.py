@@ -9,11 +9,11 @@ import re
 import textwrap
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-import run as run_benchmarks
+import report
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -104,9 +104,21 @@ def test_numbers_agree_to_their_last_digit():
     assert not agree("sd 24.7404\n", "SD 24.7404\n")
 
 
-def test_the_table_of_times_is_that_of_the_last_benchmark():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert run_benchmarks.table(json.loads(run_benchmarks.RESULTS.read_text())) in text
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "results.json").read_text())
+
+
+@pytest.mark.parametrize("page, section", [(page, name) for page, names in report.PAGES.items() for name in names])
+def test_the_tables_of_times_are_those_of_the_last_benchmark(page, section, measured):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert report.between(text, section, "\n".join(report.SECTIONS[section](measured))) == text
+
+
+def test_every_shape_far_from_its_limit_is_explained(measured):
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8").partition("<!-- far: end -->")[2]
+    subjects = " ".join(line.partition(":")[0] for line in text.splitlines() if line.startswith("- "))
+    assert not [name for name in report.far_shapes(measured) if f"`{name}`" not in subjects]
 
 
 def test_links_between_pages_lead_somewhere():
