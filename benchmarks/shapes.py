@@ -140,6 +140,15 @@ SHAPES = (
         **RATINGS,
     ),
     Shape(
+        "long_tailed",
+        "ratings, half of the items seen once",
+        "300,000; 20,000, 12,000",
+        generators.long_tailed,
+        lambda: generators.long_tailed(15_000, (1000, 600)),
+        None,
+        **RATINGS,
+    ),
+    Shape(
         "maximal",
         "maximal 2 x (8 x 8), singular",
         "1790; 56, 32; 72 thetas",

@@ -303,7 +303,7 @@ def test_errors_in_a_statistic_say_where(sleepstudy):
         ({"n": 10, "type": "cases"}, "type is 'cases'; choose one of 'parametric', 'residual', 'cluster'"),
         ({"n": 10, "threads": -1}, "threads"),
         ({"n": 10, "cluster": "Subject"}, "cluster= goes with type='cluster'"),
-        ({"n": 10, "type": "cluster", "cluster": "Sub"}, "not a grouping factor"),
+        ({"n": 10, "type": "cluster", "cluster": "Sub"}, "neither a grouping factor nor a predictor"),
     ],
 )
 def test_bad_arguments_are_named(sleepstudy, arguments, message):

@@ -102,3 +102,36 @@ def test_directions_without_information_are_counted():
     found = model.information
     assert len(found.hessian) - found.rank == (0 if len(found.kept) == 1 else 1)
     np.testing.assert_allclose(model.df, single.df, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shift, factor", [(2000, 1.0), (1e5, 1.0), (1e6, 1.0), (0, 1e6), (0, 1e-6)])
+def test_the_origin_of_a_predictor_does_not_matter(shift, factor):
+    data = BY_NAME["sleepstudy"].data()
+    data = data[np.arange(len(data)) * 7 % 10 > 2]
+    data = data.assign(year=factor * (shift + data["Days"]))
+    plain, moved = (henderson.lmer(f"Reaction ~ {x} + ({x} | Subject)", data) for x in ("Days", "year"))
+    assert moved.information.rank == 4
+    rtol = 1e-4 if shift > 1e5 else 1e-6
+    ours, theirs = (np.sqrt(np.diag(m.information.entry_covariance))[2:] for m in (moved, plain))
+    np.testing.assert_allclose(ours * [factor**2, 1.0], theirs, rtol=rtol)  # of the slope's variance and the residual
+    ours, theirs = (m.variance_parameters().std_errors[[1, 3]] for m in (moved, plain))
+    np.testing.assert_allclose(ours * [factor**2, 1.0], theirs, rtol=rtol)
+    ours, theirs = (m.influence("Subject").sigma for m in (moved, plain))
+    np.testing.assert_allclose(ours, theirs, rtol=rtol)
+
+
+def test_covariance_and_hessian_are_those_along_the_directions():
+    found = fit("sleepstudy").information
+    np.testing.assert_allclose(found.covariance @ found.hessian, 2.0 * np.eye(4), atol=1e-9)
+    half = found.jacobian @ found.covariance @ found.jacobian.T
+    np.testing.assert_allclose(found.entry_covariance, half, rtol=1e-9)
+
+
+def test_columns_that_others_determine_carry_no_information():
+    data = BY_NAME["sleepstudy"].data()
+    data = data.assign(twice=2.0 * data["Days"])
+    model = henderson.lmer("Reaction ~ Days + (0 + Days + twice | Subject)", data)
+    single = henderson.lmer("Reaction ~ Days + (0 + Days | Subject)", data)
+    np.testing.assert_allclose(model.df, single.df, rtol=1e-5)
+    ours, theirs = (m.summary(ddf="kenward-roger").coefficients for m in (model, single))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)

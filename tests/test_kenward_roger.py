@@ -40,11 +40,14 @@ def test_coefficients_are_those_of_pbkrtest(case):
 @pytest.mark.parametrize("name", DENSE)
 def test_adjusted_covariance_is_that_of_the_dense_formula(name):
     model = fit(name)
-    plain, adjusted, _, weights = dense.kenward_roger(model)
+    plain, adjusted, p, weights = dense.kenward_roger(model)
     found = kenward_roger.kenward_roger(model)
     assert relative(found.plain, plain) < 1e-9
     assert relative(found.covariance, adjusted) < 1e-9
-    np.testing.assert_allclose(found.weights * model.sigma**4, weights, rtol=1e-7, atol=1e-9 * weights.max())
+    spread = np.einsum("iab,ij,jcd->abcd", found.derivatives, found.weights, found.derivatives)
+    slopes = np.array([plain @ part @ plain for part in p])
+    expected = np.einsum("iab,ij,jcd->abcd", slopes, weights, slopes)
+    np.testing.assert_allclose(spread, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
 
 
 def test_prior_weights_enter_the_residual_component():
@@ -166,6 +169,23 @@ def test_units_and_order_do_not_matter():
     )
     other = henderson.lmer("Reaction ~ Days + (Days | Subject)", changed).summary(ddf="kenward-roger").coefficients
     np.testing.assert_allclose(other[["df", "statistic"]], plain[["df", "statistic"]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dense_up_to", [400, 0])
+@pytest.mark.parametrize("shift, factor", [(2000, 1.0), (1e5, 1.0), (1e6, 1.0), (2000, 1e-3), (0, 1e6), (0, 1e-6)])
+def test_the_origin_of_a_random_slope_does_not_matter(shift, factor, dense_up_to, monkeypatch):
+    monkeypatch.setattr(kenward_roger, "DENSE", dense_up_to)
+    data = BY_NAME["sleepstudy"].data()
+    short = data[np.arange(len(data)) * 7 % 10 > 2]
+    moved = short.assign(year=factor * (shift + short["Days"]))
+    plain, other = (
+        henderson.lmer(f"Reaction ~ {x} + ({x} | Subject)", moved).summary(ddf="kenward-roger").coefficients.iloc[1]
+        for x in ("Days", "year")
+    )
+    rtol = 1e-4 if shift > 1e5 else 1e-6
+    names = ["df", "statistic", "p_value"]
+    np.testing.assert_allclose(other[names].astype(float), plain[names].astype(float), rtol=rtol)
+    assert factor * other["std_error"] == pytest.approx(plain["std_error"], rel=rtol)
 
 
 def test_constant_weights_do_not_matter():

@@ -113,6 +113,24 @@ def test_the_unit_of_a_predictor_does_not_matter(short, plain, factor):
     np.testing.assert_allclose(henderson.lmer(FORMULA, changed).df, plain.df, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shift, factor", [(2000, 1.0), (1e5, 1.0), (1e6, 1.0), (2000, 1e-3), (0, 1e6), (0, 1e-6)])
+def test_the_origin_of_a_random_slope_does_not_matter(short, plain, shift, factor):
+    moved = short.assign(year=factor * (shift + short["Days"]))
+    model = henderson.lmer("Reaction ~ year + (year | Subject)", moved)
+    rtol = 1e-4 if shift > 1e5 else 1e-6
+    assert model.df.iloc[1] == pytest.approx(plain.df.iloc[1], rel=rtol)
+    assert model.p_values.iloc[1] == pytest.approx(plain.p_values.iloc[1], rel=rtol)
+
+
+@pytest.mark.parametrize("shift", [30.0, 300.0])
+def test_the_origin_of_a_random_parabola_does_not_matter(short, shift):
+    formula = "Reaction ~ {0} + I({0}**2) + ({0} + I({0}**2) | Subject)"
+    own = henderson.lmer(formula.format("Days"), short)
+    moved = henderson.lmer(formula.format("year"), short.assign(year=short["Days"] + shift))
+    assert own.information.rank == moved.information.rank
+    assert moved.df.iloc[2] == pytest.approx(own.df.iloc[2], rel=2e-5)
+
+
 def test_constant_weights_do_not_matter(short, plain):
     weighted = henderson.lmer(FORMULA, short, weights=np.full(len(short), 3.0))
     np.testing.assert_allclose(weighted.df, plain.df, rtol=1e-6)

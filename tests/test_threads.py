@@ -144,6 +144,7 @@ def _fit_in_child(threads, queue):
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of jax, where another test has loaded it
 def test_a_forked_child_fits_after_its_parent_did():
     y, X, terms = design("a single factor")
     expected = (fit_arrays(y, X, terms=terms, threads=3).criterion, small_fit(0))
@@ -161,6 +162,7 @@ def test_a_forked_child_fits_after_its_parent_did():
 
 @needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of jax, where another test has loaded it
 def test_a_fitted_model_may_be_refitted_in_a_forked_child():
     y, X, terms = design("nested")
     fit = fit_arrays(y, X, terms=terms, threads=2)

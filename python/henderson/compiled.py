@@ -200,6 +200,12 @@ class CompiledProblem:
         rest = [x[j] for j in self.kept if j != column]
         return CompiledProblem(y, rest, codes, levels, terms, weights, self._threads)
 
+    def with_random_columns(self, columns: Sequence[Sequence[Vector]], y: Vector) -> CompiledProblem:
+        """Compile the same problem with other columns of the random terms, and `y` as its response."""
+        x, codes, levels, terms, weights = self._arguments
+        changed = [(factor, own) for (factor, _), own in zip(terms, columns, strict=True)]
+        return CompiledProblem(y, x, codes, levels, changed, weights, self._threads)
+
     def solve(self, y: Vector, theta: Vector, reml: bool) -> Solution:
         """Solve for all that follows from theta."""
         with self._lock:

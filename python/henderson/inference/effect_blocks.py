@@ -153,11 +153,10 @@ class Effects:
 def effects_of(model: LinearMixedModel) -> Effects:
     """Gather the columns of Z."""
     design = model.design
-    root = np.ones((design.n, 1)) if design.weights is None else np.sqrt(design.weights)[:, None]
     which, values, triangles, first = [], [], [], 0
     for t, term in enumerate(design.terms):
         factor, size = design.factors[term.factor], len(term.columns)
-        orthonormal, triangle = np.linalg.qr(root * design.z_matrix(t))
+        orthonormal, triangle = products.orthonormal(design, t)
         levels = first + products.level_positions(design, t)[factor.codes] * size
         which += [levels + a for a in range(size)]
         values.append(orthonormal)

@@ -320,7 +320,8 @@ def _updated(model: LinearMixedModel, found: Deletions, variance: Vector) -> tup
     df = model.nobs - found.removed - (len(model.kept) if model.is_reml else 0)
     slope = 2.0 * df / sigma - 2.0 * (model.solution.pwrss - found.pwrss) / sigma**3
     left = 1.0 - found.removed / model.nobs
-    steps = -np.column_stack([found.slopes, slope]) @ information.covariance / (2.0 * left[:, None])
+    along = np.column_stack([found.slopes, slope]) @ information.basis
+    steps = -(along @ information.covariance_along / (2.0 * left[:, None])) @ information.basis.T
     at[:, information.kept] += steps[:, :-1]
     diagonal = _diagonal([len(term.columns) for term in model.design.terms])
     at[:, diagonal] = np.maximum(at[:, diagonal], 0.0)

@@ -12,12 +12,21 @@ of the profiled criterion f(theta), from differences of the exact gradient of f,
     d²d/dsigma²       = 4 df / sigma²
 
 By the envelope theorem dr²/dlam_t = -2 sum_j (Z'We)_tj u_tj', with e the residuals and u the spherical random effects.
+
+The elements of theta are poor coordinates where a predictor is far from zero: what they change is nearly the same. With
+T_t'T_t = Z_t'W Z_t / levels, changes of column c of lam_t matter to the data as T_t dlam_c does, and since they leave
+the rows above c at zero, as C dlam_c does with C = R factor of T_t[:, c:]. Differences are taken along
+
+    theta[kept] = theta_0 + B eta    B block diagonal, with blocks C⁻¹ diag(steps that the data notice)
+
+and what is known about (eta, sigma) leads back to (theta, sigma). Origins and units of predictors do not change it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +47,25 @@ MANY_EFFECTS = 2000
 """With more random effects than this a gradient is dear, and differences are taken to one side."""
 RELATIVE_EIGENVALUE = 1e-8
 """Directions with less information than this, relative to the best determined one, count as having none."""
+NO_INFORMATION = 1e-12
+"""Rounding error, where a determined direction has an information of about one: of columns that others determine."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Changes of one column of a relative factor that the data tell apart, and notice about equally.
+
+    Attributes
+    ----------
+    term, column
+        Which column of which lam.
+    basis
+        The changes of its elements from the diagonal down, as columns, (s - column, s - column).
+    """
+
+    term: int
+    column: int
+    basis: Matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,23 +81,39 @@ class Information:
         The estimates; theta has all its elements, shape (K,).
     sizes
         Effects per random term.
-    hessian
-        Second derivatives of the criterion (on the scale of the deviance) in (theta[kept], sigma), shape (k+1, k+1).
-    covariance
-        Asymptotic covariance matrix of (theta[kept], sigma): twice the pseudo-inverse of `hessian`.
+    directions
+        Well-conditioned directions of theta[kept], column of a factor after column.
+    basis
+        The same and one for sigma, as the columns of a matrix: changes of (theta[kept], sigma), shape (k+1, k+1).
+    hessian_along
+        Second derivatives of the criterion (on the scale of the deviance) along `basis`, shape (k+1, k+1).
+    covariance_along
+        Twice the pseudo-inverse of that: asymptotic covariance matrix of the coordinates along `basis`.
+    rank
+        The number of independent directions of (theta[kept], sigma) that the data are informative about.
     """
 
     kept: NDArray[np.intp]
     theta: Vector
     sigma: float
     sizes: tuple[int, ...]
-    hessian: Matrix
-    covariance: Matrix
+    directions: tuple[Directions, ...]
+    basis: Matrix
+    hessian_along: Matrix
+    covariance_along: Matrix
+    rank: int
 
-    @property
-    def rank(self) -> int:
-        """The number of independent directions of (theta[kept], sigma) that the data are informative about."""
-        return len(_informative(self.hessian)[1])
+    @cached_property
+    def hessian(self) -> Matrix:
+        """Second derivatives of the criterion in (theta[kept], sigma), shape (k+1, k+1)."""
+        inverse = np.linalg.inv(self.basis)
+        result: Matrix = inverse.T @ self.hessian_along @ inverse
+        return result
+
+    @cached_property
+    def covariance(self) -> Matrix:
+        """Asymptotic covariance matrix of (theta[kept], sigma), shape (k+1, k+1)."""
+        return self.basis @ self.covariance_along @ self.basis.T
 
     @property
     def jacobian(self) -> Matrix:
@@ -80,7 +124,8 @@ class Information:
     @property
     def entry_covariance(self) -> Matrix:
         """Asymptotic covariance matrix of `covariance_entries`, by the delta method, shape (entries, entries)."""
-        return self.jacobian @ self.covariance @ self.jacobian.T
+        along = self.jacobian @ self.basis
+        return along @ self.covariance_along @ along.T
 
 
 def information(model: LinearMixedModel) -> Information:
@@ -103,32 +148,38 @@ def information(model: LinearMixedModel) -> Information:
     """
     at = np.asarray(model.optimum.theta, dtype=np.float64)
     sizes = tuple(len(term.columns) for term in model.design.terms)
-    kept = interior(model)
-    profiled = _profiled_hessian(model, at, kept)
-    slope = _pwrss_gradient(model)[kept]
     sigma, pwrss = model.sigma, model.solution.pwrss
     df = model.nobs - (len(model.kept) if model.is_reml else 0)
-    hessian = np.empty((len(kept) + 1, len(kept) + 1))
-    hessian[:-1, :-1] = profiled + df / pwrss**2 * np.outer(slope, slope)
-    hessian[:-1, -1] = hessian[-1, :-1] = -2.0 * slope / sigma**3
-    hessian[-1, -1] = 4.0 * df / sigma**2
-    return Information(kept, at, sigma, sizes, hessian, 2.0 * pseudo_inverse(hessian))
-
-
-def interior(model: LinearMixedModel) -> NDArray[np.intp]:
-    """Indices into theta of the columns of the relative factors that are not zero at a singular fit."""
-    design = model.design
-    kept: list[int] = []
+    triangles = [products.triangle(model.design, t) for t in range(len(sizes))]
+    directions, kept = _directions(model, interior(model, triangles), triangles)
+    basis = np.zeros((len(kept) + 1, len(kept) + 1))
     start = 0
-    sizes = [len(term.columns) for term in design.terms]
-    factors = theta.relative_factors(np.asarray(model.optimum.theta), sizes)
-    for t, (size, rank, lam) in enumerate(zip(sizes, model.optimum.ranks, factors, strict=True)):
-        norms = np.linalg.norm(lam * np.sqrt(_mean_squares(model, t))[:, None], axis=0)
-        largest = set(np.argsort(-norms, kind="stable")[:rank].tolist())
-        columns, _ = np.triu_indices(size)
-        kept += [start + i for i, column in enumerate(columns.tolist()) if column in largest]
-        start += len(columns)
-    return np.array(kept, dtype=np.intp)
+    for part in directions:
+        place = slice(start, start := start + len(part.basis))
+        basis[place, place] = part.basis
+    basis[-1, -1] = unit = sigma / np.sqrt(df)
+    slope = _pwrss_gradient(model)[kept] @ basis[:-1, :-1]
+    hessian = np.empty_like(basis)
+    hessian[:-1, :-1] = _profiled_hessian(model, at, kept, basis[:-1, :-1]) + df / pwrss**2 * np.outer(slope, slope)
+    hessian[:-1, -1] = hessian[-1, :-1] = -2.0 * unit * slope / sigma**3
+    hessian[-1, -1] = 4.0
+    silent = np.diag(hessian) <= NO_INFORMATION
+    hessian[silent] = hessian[:, silent] = 0.0
+    rank = len(_informative(hessian)[1])
+    return Information(kept, at, sigma, sizes, directions, basis, hessian, 2.0 * pseudo_inverse(hessian), rank)
+
+
+def interior(model: LinearMixedModel, triangles: Sequence[Matrix]) -> list[tuple[int, int]]:
+    """The columns of the relative factors that are not zero at a singular fit: (term, column), in order.
+
+    A term of rank r has r of them, the longest R lam_c; `triangles` are R (s, s) per term.
+    """
+    columns: list[tuple[int, int]] = []
+    factors = theta.relative_factors(np.asarray(model.optimum.theta), [len(triangle) for triangle in triangles])
+    for t, (triangle, lam, rank) in enumerate(zip(triangles, factors, model.optimum.ranks, strict=True)):
+        lengths = np.linalg.norm(triangle @ lam, axis=0)
+        columns += [(t, column) for column in sorted(np.argsort(-lengths, kind="stable")[:rank].tolist())]
+    return columns
 
 
 def covariance_entries(at: Vector, sigma: float, sizes: Sequence[int]) -> Vector:
@@ -172,49 +223,51 @@ def _informative(hessian: Matrix) -> tuple[Matrix, Vector]:
     return vectors[:, found] * scale[:, None], values[found]
 
 
-def _profiled_hessian(model: LinearMixedModel, at: Vector, kept: NDArray[np.intp]) -> Matrix:
-    """Second derivatives of the profiled criterion in theta[kept]: differences of its exact gradient."""
+def _directions(
+    model: LinearMixedModel, columns: Sequence[tuple[int, int]], triangles: Sequence[Matrix]
+) -> tuple[tuple[Directions, ...], NDArray[np.intp]]:
+    """Directions of the elements of some columns (term, column) of the factors, and their indices into theta.
 
-    def gradient(shift: Vector) -> Vector:
-        return model._problem.gradient(model._y, at + shift, model.is_reml)[1][kept]
+    The criterion of m levels varies as m log|I + T Psi T'|: with v of unit length, changes of T lam_c along v are
+    noticed when they reach one over sqrt(m v'(I + T Psi T')⁻¹v).
+    """
+    at = np.asarray(model.optimum.theta, dtype=np.float64)
+    sizes = [len(triangle) for triangle in triangles]
+    factors = theta.relative_factors(at, sizes)
+    starts = np.cumsum([0, *(size * (size + 1) // 2 for size in sizes)])
+    directions: list[Directions] = []
+    kept = []
+    for t, column in columns:
+        levels = model.design.factors[model.design.terms[t].factor].n_levels
+        scaled = triangles[t] / np.sqrt(levels)
+        units, own = np.linalg.qr(scaled[:, column:])
+        half = scaled @ factors[t]
+        noticed = np.linalg.solve(np.eye(sizes[t]) + half @ half.T, units)
+        steps = 1.0 / np.sqrt(levels * np.einsum("am,am->m", units, noticed))
+        directions.append(Directions(t, column, np.linalg.inv(own) * steps))
+        kept.append(starts[t] + np.flatnonzero(np.triu_indices(sizes[t])[0] == column))
+    return tuple(directions), np.concatenate([np.empty(0, dtype=np.intp), *kept])
+
+
+def _profiled_hessian(model: LinearMixedModel, at: Vector, kept: NDArray[np.intp], basis: Matrix) -> Matrix:
+    """Second derivatives of the profiled criterion along a basis of theta[kept]: differences of its exact gradient."""
+
+    def gradient(change: Vector | float) -> Vector:
+        moved = at.copy()
+        moved[kept] += change
+        slope: Vector = model._problem.gradient(model._y, moved, model.is_reml)[1][kept] @ basis
+        return slope
 
     is_central = sum(b.size for b in model.solution.b) <= MANY_EFFECTS
-    steps = _theta_scales(model) * (CENTRAL_STEP if is_central else ONE_SIDED_STEP)
-    here = gradient(np.zeros(len(at))) if len(kept) and not is_central else None
+    step = CENTRAL_STEP if is_central else ONE_SIDED_STEP
+    here = gradient(0.0) if len(kept) and not is_central else None
     hessian = np.empty((len(kept), len(kept)))
-    for column, i in enumerate(kept):
-        shift = np.zeros(len(at))
-        shift[i] = steps[i]
+    for column, direction in enumerate(basis.T):
         if here is None:
-            hessian[:, column] = (gradient(shift) - gradient(-shift)) / (2.0 * steps[i])
+            hessian[:, column] = (gradient(step * direction) - gradient(-step * direction)) / (2.0 * step)
         else:
-            hessian[:, column] = (gradient(shift) - here) / steps[i]
+            hessian[:, column] = (gradient(step * direction) - here) / step
     return 0.5 * (hessian + hessian.T)
-
-
-def _theta_scales(model: LinearMixedModel) -> Vector:
-    """By how much each element of theta changes before the data notice.
-
-    The criterion of m levels with sum of squares a each varies with theta as m log(1 + a theta²) does.
-    """
-    design = model.design
-    sizes = [len(term.columns) for term in design.terms]
-    scales = []
-    for t, lam in enumerate(theta.relative_factors(np.asarray(model.optimum.theta), sizes)):
-        levels = design.factors[design.terms[t].factor].n_levels
-        by_row = np.sqrt((np.diag(lam) ** 2 + 1.0 / _mean_squares(model, t)) / levels)
-        scales.append(by_row[np.triu_indices(len(lam))[1]])
-    return np.concatenate(scales)
-
-
-def _mean_squares(model: LinearMixedModel, t: int) -> Vector:
-    """Mean over the levels of a term of the weighted sums of squares of its columns, shape (s,)."""
-    design = model.design
-    term = design.terms[t]
-    ones = float(design.n if design.weights is None else design.weights.sum())
-    totals = [ones if z is None else float(np.dot(products.weighted(design, z), z)) for z in term.columns]
-    means = np.array(totals) / design.factors[term.factor].n_levels
-    return np.where(means > 0, means, 1.0)
 
 
 def _pwrss_gradient(model: LinearMixedModel) -> Vector:

@@ -14,6 +14,10 @@ No matrix has n rows and columns. The residual components follow from sum_r gamm
 weights: sum_r gamma_r P_r = -Phi⁻¹, sum_r gamma_r Q_rs = -P_s and sum_r gamma_r K_rs = tr(V⁻¹G_s). Everything here is
 in units of the residual variance.
 
+Z and gamma are those of `Effects`, in which the columns of a term are orthonormal: Z_t R⁻¹ for Z_t, R Psi R' for Psi.
+The columns of X are centred, X N⁻¹ for X. The results do not depend on such coordinates, but where a predictor is far
+from zero their digits do.
+
 References
 ----------
 Kenward, M. G. and Roger, J. H. (1997). Small sample inference for fixed effects from restricted maximum likelihood.
@@ -35,10 +39,9 @@ from numpy.typing import NDArray
 from henderson import submodel, theta
 from henderson.inference import information, products, satterthwaite
 from henderson.inference.distributions import JointTest, independent_directions, wald
+from henderson.inference.effect_blocks import Effects, effects_of
 
 if TYPE_CHECKING:
-    from scipy import sparse
-
     from henderson.model import LinearMixedModel
 
 Vector = NDArray[np.float64]
@@ -69,7 +72,8 @@ class KenwardRoger:
     derivatives
         Phi P_r Phi: minus the derivatives of `plain` in the gammas, shape (k+1, p, p).
     weights
-        W, the inverse of the expected information of the gammas, shape (k+1, k+1).
+        W, the inverse of the expected information of the gammas, shape (k+1, k+1). Only D'WD with D the derivatives
+        does not depend on the coordinates of the random effects.
     """
 
     model: LinearMixedModel
@@ -123,27 +127,32 @@ def kenward_roger(model: LinearMixedModel) -> KenwardRoger:
     """Adjusted covariance matrix of the fixed effects; a fit by maximum likelihood is fitted again by REML."""
     model = submodel.by_criterion(model, reml=True)
     entries = _entries(model)
-    sizes = [len(term.columns) for term in model.design.terms]
-    psi = information.covariance_entries(np.asarray(model.optimum.theta), 1.0, sizes)[:-1]
-    phi = model.solution.unscaled_vcov
-    between, traces, third = _between(model, entries)
+    effects = effects_of(model)
+    factors = _factors(effects)
+    relative = [lam @ lam.T for lam in factors]
+    psi = np.array([relative[t][a, b] for t, a, b in entries])
+    origin = satterthwaite.origin(model)
+    phi = origin @ model.solution.unscaled_vcov @ origin.T
+    between, traces, third = _between(effects, factors, entries)
 
     p, k = len(phi), len(entries)
-    rows = satterthwaite.projections(model)
+    rows = satterthwaite.projections(model, effects.triangles)
     first = -_selected_products(entries, rows, rows)
     second = np.empty((k, k, p, p))
     for r, entry in enumerate(entries):
         image = products.unstacked(model.design, between(_selected(rows, entry)))
         second[:, r] = _selected_products(entries, rows, image)
     first, second, third = _with_residual(psi, phi, first, second, third, traces, model.nobs)
-    basis = _interior_basis(model)
+    basis = _interior_basis(effects, factors)
     first = np.einsum("ri,rab->iab", basis, first, optimize=True)
     second = np.einsum("ri,sj,rsab->ijab", basis, basis, second, optimize=True)
-    return _adjusted(model, phi, first, second, basis.T @ third @ basis)
+    return _adjusted(model, origin, phi, first, second, basis.T @ third @ basis)
 
 
-def _adjusted(model: LinearMixedModel, phi: Matrix, first: Matrix, second: Matrix, third: Matrix) -> KenwardRoger:
-    """Put P, Q and K together."""
+def _adjusted(
+    model: LinearMixedModel, origin: Matrix, phi: Matrix, first: Matrix, second: Matrix, third: Matrix
+) -> KenwardRoger:
+    """Put P, Q and K together, of X N⁻¹ with N the `origin`: N⁻¹ Phi N^-T is that of X."""
     scaled = first @ phi  # P_r Phi
     info = 0.5 * (
         third
@@ -155,9 +164,12 @@ def _adjusted(model: LinearMixedModel, phi: Matrix, first: Matrix, second: Matri
     inner -= np.einsum("ij,iab,jbc->ac", weights, scaled, first, optimize=True)
     adjustment = 2.0 * phi @ inner @ phi
     variance = model.sigma**2
-    adjusted = variance * (phi + 0.5 * (adjustment + adjustment.T))
+    back = np.linalg.inv(origin)
+    plain = model.solution.unscaled_vcov
+    adjusted = variance * (plain + 0.5 * back @ (adjustment + adjustment.T) @ back.T)
+    slopes = variance * (back @ phi @ first @ phi @ back.T)
     # the tests do not depend on the unit of V: gammas, and so W and P, stay in units of the residual variance
-    return KenwardRoger(model, adjusted, variance * phi, variance * (phi @ first @ phi), weights)
+    return KenwardRoger(model, adjusted, variance * plain, slopes, weights)
 
 
 def _with_residual(
@@ -179,17 +191,32 @@ def _with_residual(
     return all_first, all_second, all_third
 
 
-def _interior_basis(model: LinearMixedModel) -> Matrix:
+def _factors(effects: Effects) -> list[Matrix]:
+    """R lam per term, (s, s)."""
+    sizes = [len(triangle) for triangle in effects.triangles]
+    found = theta.relative_factors(np.asarray(effects.model.optimum.theta), sizes)
+    return [triangle @ lam for triangle, lam in zip(effects.triangles, found, strict=True)]
+
+
+def _interior_basis(effects: Effects, factors: Sequence[Matrix]) -> Matrix:
     """Directions in which the gammas can vary, as columns: all, or those along the boundary of a singular fit."""
-    sizes = [len(term.columns) for term in model.design.terms]
-    at = np.asarray(model.optimum.theta)
-    kept = information.interior(model)
-    if len(kept) == len(at):
-        return np.eye(len(at) + 1)
-    jacobian = information.covariance_jacobian(at, 1.0, sizes)
-    basis = np.column_stack([jacobian[:, kept], np.eye(len(at) + 1)[:, -1]])
-    norms = np.linalg.norm(basis, axis=0)
-    return basis / np.where(norms > 0, norms, 1.0)
+    sizes = [len(factor) for factor in factors]
+    starts = np.cumsum([0, *(size * (size + 1) // 2 for size in sizes)])
+    total = int(starts[-1])
+    kept = information.interior(effects.model, effects.triangles)
+    if len(kept) == sum(sizes):
+        return np.eye(total + 1)
+    directions = []
+    for t, column in kept:
+        columns, rows = np.triu_indices(sizes[t])
+        moves = np.linalg.qr(effects.triangles[t][:, column:])[0]  # what changes of lam_c from its diagonal down move
+        for move in moves.T:
+            change = np.outer(move, factors[t][:, column])
+            direction = np.zeros(total + 1)
+            direction[starts[t] : starts[t + 1]] = (change + change.T)[rows, columns]
+            length = float(np.linalg.norm(direction))
+            directions.append(direction / length if length > 0 else direction)
+    return np.column_stack([*directions, np.eye(total + 1)[:, -1]])
 
 
 # ------------------------------------------------------------------------------------------------ blocks and their sums
@@ -223,26 +250,18 @@ def _selected_products(entries: Entries, rows: Sequence[Matrix], others: Sequenc
     return result
 
 
-def _between(model: LinearMixedModel, entries: Entries) -> tuple[Callable[[Matrix], Matrix], Vector, Matrix]:
+def _between(
+    effects: Effects, factors: Sequence[Matrix], entries: Entries
+) -> tuple[Callable[[Matrix], Matrix], Vector, Matrix]:
     """S times a matrix, as a function; tr(E_r S), shape (k,); tr(E_r S E_s S), shape (k, k)."""
-    cross = _cross_products(model)
+    Z = effects.matrix()
+    cross = (Z.T @ Z).tocsr()
     if cross.shape[0] <= DENSE:
         whole = cross.toarray()
-        whole = whole - whole @ model.solve_random(whole)
-        return whole.__matmul__, *_exact_traces(model, whole, entries)
-    traces, curvature = _traces_by_differences(model, entries)
-    return lambda right: cross @ (right - model.solve_random(cross @ right)), traces, curvature
-
-
-def _cross_products(model: LinearMixedModel) -> sparse.csc_array:
-    """Z'WZ, shape (q, q)."""
-    z = model.Z
-    weights = model.design.weights
-    if weights is None:
-        return (z.T @ z).tocsc()
-    from scipy import sparse
-
-    return (z.T @ (sparse.diags_array(weights) @ z)).tocsc()
+        whole = whole - whole @ effects.solve(whole)
+        return whole.__matmul__, *_exact_traces(effects.model, whole, entries)
+    traces, curvature = _traces_by_differences(effects, factors, entries)
+    return lambda right: cross @ (right - effects.solve(cross @ right)), traces, curvature
 
 
 def _exact_traces(model: LinearMixedModel, between: Matrix, entries: Entries) -> tuple[Vector, Matrix]:
@@ -269,29 +288,27 @@ def _exact_traces(model: LinearMixedModel, between: Matrix, entries: Entries) ->
     return traces, curvature
 
 
-def _traces_by_differences(model: LinearMixedModel, entries: Entries) -> tuple[Vector, Matrix]:
+def _traces_by_differences(effects: Effects, factors: Sequence[Matrix], entries: Entries) -> tuple[Vector, Matrix]:
     """The same from the derivatives of log|V|: tr(E_r S E_s S) = -d tr(E_r S) / d gamma_s."""
-    sizes = [len(term.columns) for term in model.design.terms]
-    factors = theta.relative_factors(np.asarray(model.optimum.theta), sizes)
+    of_factors = _marginal_traces(effects)
 
     def traces(changed: Sequence[Matrix]) -> Vector:
-        at = np.concatenate([lam.T[np.triu_indices(len(lam))] for lam in changed])
-        sums = model._problem.traces(at)
+        sums = of_factors([np.asarray(np.linalg.qr(factor.T, mode="r")).T for factor in changed])
         return np.array([sums[t][a, b] + (a != b) * sums[t][b, a] for t, a, b in entries])
 
     here = traces(factors)
+    blocks = _blocks(effects)
 
     def slope(t: int, direction: Vector) -> Vector:
-        step = STEP * _trace_scale(model, t, factors[t], direction)
+        step = STEP * _trace_scale(blocks[t], factors[t], direction)
         total = FORWARD[0] * here
         for count, weight in enumerate(FORWARD[1:], 1):
-            longer = np.vstack([factors[t].T, np.sqrt(count * step) * direction])
-            changed = [*factors[:t], np.asarray(np.linalg.qr(longer, mode="r")).T, *factors[t + 1 :]]
-            total = total + weight * traces(changed)
+            longer = np.column_stack([factors[t], np.sqrt(count * step) * direction])
+            total = total + weight * traces([*factors[:t], longer, *factors[t + 1 :]])
         result: Vector = total / step
         return result
 
-    units = [np.eye(size) for size in sizes]
+    units = [np.eye(len(factor)) for factor in factors]
     own = {(t, a): slope(t, units[t][a]) for t, a, b in entries if a == b}
     columns = [
         own[t, a] if a == b else slope(t, units[t][a] + units[t][b]) - own[t, a] - own[t, b] for t, a, b in entries
@@ -300,23 +317,46 @@ def _traces_by_differences(model: LinearMixedModel, entries: Entries) -> tuple[V
     return here, 0.5 * (curvature + curvature.T)
 
 
-def _trace_scale(model: LinearMixedModel, t: int, lam: Matrix, direction: Vector) -> float:
+def _marginal_traces(effects: Effects) -> Callable[[Sequence[Matrix]], list[Matrix]]:
+    """Per term (s, s) the sum over its levels of the blocks of S, as a function of lower triangles R lam."""
+    problem, design = effects.model._problem, effects.model.design
+    if all(len(triangle) == 1 for triangle in effects.triangles):
+        lengths = np.concatenate([triangle[0] for triangle in effects.triangles])
+
+        def rescaled(factors: Sequence[Matrix]) -> list[Matrix]:
+            sums = problem.traces(np.concatenate([factor[0] for factor in factors]) / lengths)
+            return [own / length**2 for own, length in zip(sums, lengths, strict=True)]
+
+        return rescaled
+    root = 1.0 if design.weights is None else np.sqrt(design.weights)
+    stops = np.cumsum([len(triangle) for triangle in effects.triangles])[:-1]
+    columns = [[np.ascontiguousarray(z / root) for z in own] for own in np.split(effects.values.T, stops)]
+    changed = problem.with_random_columns(columns, effects.model._y)
+    return lambda factors: changed.traces(
+        np.concatenate([factor.T[np.triu_indices(len(factor))] for factor in factors])
+    )
+
+
+def _blocks(effects: Effects) -> list[NDArray[np.float64]]:
+    """Cross-products of the columns of each term within its levels, (levels, s, s)."""
+    blocks, first, column = [], 0, 0
+    for triangle, own in zip(effects.triangles, effects.model.solution.b, strict=True):
+        levels, size = own.shape
+        codes = (effects.which[:, column] - first) // size
+        values = effects.values[:, column : column + size].T
+        sums = [[np.bincount(codes, z * other, levels) for other in values] for z in values]
+        blocks.append(np.array(sums).transpose(2, 0, 1))
+        first, column = first + levels * size, column + len(triangle)
+    return blocks
+
+
+def _trace_scale(squares: NDArray[np.float64], lam: Matrix, direction: Vector) -> float:
     """By how much a term's covariance matrix may change along vv' before any of its levels notices much.
 
-    A level with cross-products A notices changes of the size of 1 / v'A (I + Psi A)⁻¹ v.
+    A level with cross-products A, of `squares` (levels, s, s), notices changes of the size of 1 / v'A (I + Psi A)⁻¹ v.
     """
-    design = model.design
-    term = design.terms[t]
-    factor = design.factors[term.factor]
-    size = len(term.columns)
-    squares = np.empty((factor.n_levels, size, size))
-    for a, z in enumerate(term.columns):
-        weighted = products.weighted(design, z)
-        for b, other in enumerate(term.columns[: a + 1]):
-            values = weighted if other is None else weighted * other
-            squares[:, a, b] = squares[:, b, a] = np.bincount(factor.codes, values, factor.n_levels)
     shrunk = np.linalg.solve(
-        np.eye(size) + (lam @ lam.T) @ squares, np.broadcast_to(direction[:, None], squares[:, :, :1].shape)
+        np.eye(len(lam)) + (lam @ lam.T) @ squares, np.broadcast_to(direction[:, None], squares[:, :, :1].shape)
     )
     notice = float(np.einsum("a,jab,jbc->jc", direction, squares, shrunk).max())
     return 1.0 / notice if notice > 0 else 1.0

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from henderson.inference import products
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from henderson.model import LinearMixedModel
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 
-def leverage(model: LinearMixedModel) -> Vector:
-    """Leverage of each row, the diagonal of the hat matrix: by how much its fitted value follows the observation, (n,).
+def leverage(model: LinearMixedModel) -> pd.Series[float]:
+    """Leverage of each row, the diagonal of the hat matrix: by how much its fitted value follows the observation.
 
     Exact, random effects included, at the estimated theta. Leverages lie in [0, 1], and their sum is the effective
     number of degrees of freedom of the fit: between p (no random variance) and p + q.
@@ -39,14 +41,16 @@ def leverage(model: LinearMixedModel) -> Vector:
     --------
     >>> import henderson as hd
     >>> fit = hd.lmer("Reaction ~ Days + (Days | Subject)", hd.datasets.load_sleepstudy())
-    >>> fit.leverage[:3].round(4)
-    array([0.2293, 0.1697, 0.1268])
-    >>> float(fit.leverage.sum().round(3))
+    >>> fit.leverage.head(3).round(4).tolist()
+    [0.2293, 0.1697, 0.1268]
+    >>> round(float(fit.leverage.sum()), 3)
     29.022
     """
+    import pandas as pd
+
     adjusted = fixed_columns(model).adjusted
-    result: Vector = model.random_leverages + np.einsum("ij,ij->i", adjusted, adjusted)
-    return result
+    values = model.random_leverages + np.einsum("ij,ij->i", adjusted, adjusted)
+    return pd.Series(values, index=model.index, name="leverage")
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,18 @@ The derivatives are exact. In units of sigma², with V the covariance matrix of 
 
     dPhi = Phi T' dPsi T Phi,   dPsi = dlam lam' + lam dlam' at each level
 
-so all that is needed is T, by one solve for each column of X, and the products of its rows within levels.
+so all that is needed is T, by one solve for each column of X, and the products of its rows within levels. They are
+taken in the coordinates R b of each term, along the directions of the information: for R dlam_c = v in column c, with
+T~ = R^-T T,
+
+    dPhi = Phi sum_j [(v'T~_j)'((R lam_c)'T~_j) + ((R lam_c)'T~_j)'(v'T~_j)] Phi
+
+so that the origin of a predictor costs no digits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,9 +50,9 @@ class Satterthwaite:
     covariance
         Of the fixed effects kept, shape (p, p).
     derivatives
-        Of `covariance` in each parameter of `Information`, shape (k+1, p, p).
+        Of `covariance` along each direction of `Information`, shape (k+1, p, p).
     parameters
-        Asymptotic covariance matrix of those parameters, shape (k+1, k+1).
+        Asymptotic covariance matrix along those directions, shape (k+1, k+1).
     """
 
     covariance: Matrix
@@ -92,32 +99,57 @@ def satterthwaite(model: LinearMixedModel) -> Satterthwaite:
     """Derivatives of the covariance matrix of the fixed effects, and the covariance of what it depends on."""
     information = model.information
     unscaled, sigma = model.solution.unscaled_vcov, model.sigma
-    derivatives = [np.empty((0, *unscaled.shape))]
+    derivatives = []
+    triangles = [products.triangle(model.design, t) for t in range(len(information.sizes))]
     factors = theta.relative_factors(information.theta, information.sizes)
-    for lam, rows in zip(factors, projections(model), strict=True):
-        influence = rows @ unscaled  # (levels, s, p)
-        pairs = np.einsum("jap,jbq->abpq", influence, influence, optimize=True)
-        columns, places = np.triu_indices(len(lam))
-        halves = np.array([np.tensordot(lam[:, c], pairs[r], 1) for r, c in zip(places, columns, strict=True)])
+    fixed = origin(model) @ unscaled
+    pairs = []
+    for rows in projections(model, triangles):
+        influence = rows @ fixed  # (levels, s, p)
+        pairs.append(np.einsum("jap,jbq->abpq", influence, influence, optimize=True))
+    for part in information.directions:
+        loading = triangles[part.term] @ factors[part.term][:, part.column]
+        moves = triangles[part.term][:, part.column :] @ part.basis
+        halves = np.einsum("am,b,abpq->mpq", moves, loading, pairs[part.term], optimize=True)
         derivatives.append(sigma**2 * (halves + halves.transpose(0, 2, 1)))
-    last = 2.0 * sigma * unscaled
-    kept = np.concatenate([np.concatenate(derivatives)[information.kept], last[None]])
-    return Satterthwaite(sigma**2 * unscaled, kept, information.covariance)
+    derivatives.append(2.0 * sigma * information.basis[-1, -1] * unscaled[None])
+    return Satterthwaite(sigma**2 * unscaled, np.concatenate(derivatives), information.covariance_along)
 
 
-def projections(model: LinearMixedModel) -> list[Matrix]:
-    """T = Z'V⁻¹X in units of sigma²: per term (levels, s, p), levels sorted.
+def projections(model: LinearMixedModel, triangles: Sequence[Matrix]) -> list[Matrix]:
+    """R^-T Z'V⁻¹X N⁻¹ in units of sigma²: per term (levels, s, p), levels sorted; R (s, s) per term, N of `origin`.
 
     Notes
     -----
-    V⁻¹X = W (X - Z H Z'WX), with H as in `solve_random`.
+    V⁻¹X = W (X - Z H Z'WX), with H as in `solve_random`. With R and N all products are of columns near zero.
     """
-    design = model.design
-    columns = [products.weighted(design, design.x[j]) for j in model.kept]
-    if not columns:
-        return products.random_sums(design, [])
-    solved = products.unstacked(design, model.solve_random(products.stacked(products.random_sums(design, columns))))
-    fitted = products.random_values(design, solved)
-    return products.random_sums(
-        design, (x - products.weighted(design, z) for x, z in zip(columns, fitted, strict=True))
-    )
+    maps = [triangle if len(triangle) > 1 else np.ones((1, 1)) for triangle in triangles]
+    design = products.mapped_columns(model.design, maps)
+    columns = [products.weighted(design, x) for x in _centred(model)]
+    sums = products.random_sums(design, columns)
+    if columns:
+        right = [mapping.T @ own for mapping, own in zip(maps, sums, strict=True)]
+        solved = products.unstacked(design, model.solve_random(products.stacked(right)))
+        fitted = products.random_values(design, [mapping @ own for mapping, own in zip(maps, solved, strict=True)])
+        sums = products.random_sums(
+            design, (x - products.weighted(design, z) for x, z in zip(columns, fitted, strict=True))
+        )
+    return [own / triangle if len(triangle) == 1 else own for own, triangle in zip(sums, triangles, strict=True)]
+
+
+def origin(model: LinearMixedModel) -> Matrix:
+    """N (p, p), so that the columns of X N⁻¹ have a mean of zero, all but that of ones; I without such a column."""
+    columns = [model.design.x[j] for j in model.kept]
+    result = np.eye(len(columns))
+    ones = [i for i, x in enumerate(columns) if x is None]
+    if ones:
+        result[ones[0]] = [1.0 if x is None else float(x.mean()) for x in columns]
+    return result
+
+
+def _centred(model: LinearMixedModel) -> list[products.Column]:
+    """The columns of X N⁻¹, N of `origin`."""
+    columns = [model.design.x[j] for j in model.kept]
+    if all(x is not None for x in columns):
+        return columns
+    return [None if x is None else x - x.mean() for x in columns]

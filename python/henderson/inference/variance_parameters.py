@@ -240,7 +240,8 @@ def _result(
 ) -> VarianceParameters:
     vcov = np.full((len(labels), len(labels)), np.nan)
     free = np.flatnonzero(~fixed)
-    vcov[np.ix_(free, free)] = jacobian[free] @ model.information.covariance @ jacobian[free].T
+    along = jacobian[free] @ model.information.basis
+    vcov[np.ix_(free, free)] = along @ model.information.covariance_along @ along.T
     held = [_in_words(label, scale) for label, is_fixed in zip(labels, fixed, strict=True) if is_fixed]
     notes = (errors_models.held_at_boundary_note(held),) if held else ()
     return VarianceParameters(scale, tuple(labels), estimates, vcov, notes)
