@@ -151,7 +151,7 @@ struct Outline {
   [[nodiscard]] const LeadChoice& choice() const { return plan.considered.front(); }
 };
 
-Outline outline(const ModelData& data, std::vector<Group> groups) {
+Outline outline(const ModelData& data, std::vector<Group> groups, bool is_rival) {
   Outline out;
   EliminationPlan& plan = out.plan;
   plan.groups = std::move(groups);
@@ -160,7 +160,7 @@ Outline outline(const ModelData& data, std::vector<Group> groups) {
     plan.node_base[u + 1] = plan.node_base[u] + plan.groups[u].levels;
   plan.level_rows.push_back(sort_rows(data.factors[static_cast<std::size_t>(plan.groups[0].factor)], data.n));
   out.leaves = find_leaves(data, plan);
-  TrailingChoice chosen = choose_trailing(data, plan, out.leaves, later_nodes(data, plan, 0));
+  TrailingChoice chosen = choose_trailing(data, plan, out.leaves, later_nodes(data, plan, 0), is_rival);
   plan.considered.push_back(chosen.choice);
   if (!chosen.trailing.is_dense()) sort_by_first_rank(chosen);
   place_leading(plan, chosen);
@@ -170,14 +170,14 @@ Outline outline(const ModelData& data, std::vector<Group> groups) {
 
 // Each group that might lead has its plan outlined; the cheapest stays.
 Outline cheapest_outline(const ModelData& data, const std::vector<Group>& groups) {
-  Outline best = outline(data, groups);
+  Outline best = outline(data, groups, false);
   std::vector<LeadChoice> others;
   const auto size = [&](std::size_t g) { return static_cast<double>(groups[g].levels * groups[g].effects); };
   for (std::size_t g = 1; g < groups.size() && size(g) >= worth_a_look * size(0); ++g) {
     std::vector<Group> order = groups;
     std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(g),
                 order.begin() + static_cast<std::ptrdiff_t>(g) + 1);
-    Outline other = outline(data, std::move(order));
+    Outline other = outline(data, std::move(order), true);
     if (other.choice().cost() < best.choice().cost()) std::swap(best, other);
     others.push_back(other.choice());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +14,7 @@ namespace {
 constexpr Index small_trailing = 48;  // below this a dense trailing block needs no second thought
 constexpr Index largest_dense = 30000;
 constexpr double dense_gain = 6.0;     // flops of a dense factorisation run this much faster than scattered ones
+constexpr double thick = 16;           // neighbours of a node, roughly, with which a sparse factor fills in
 constexpr double least_leaves = 0.03;  // of the trailing scalars: with fewer leaves stripping cannot gain a tenth
 constexpr double least_gain = 0.9;     // stripping leaves at most this much of the time
 
@@ -102,7 +104,7 @@ std::vector<Code> by_frequency(const TrailingNodes& nodes, const Neighbours& lea
 }
 
 // A choice without its layout.
-TrailingChoice make_candidate(const EliminationPlan& plan, TrailingNodes nodes, const Neighbours& met) {
+TrailingChoice make_candidate(const EliminationPlan& plan, TrailingNodes nodes, const Neighbours& met, bool is_rival) {
   TrailingChoice out;
   out.nodes = std::move(nodes);
   out.leading = renumbered(met, out.nodes.number);
@@ -126,7 +128,8 @@ TrailingChoice make_candidate(const EliminationPlan& plan, TrailingNodes nodes, 
   const auto count = static_cast<double>(out.nodes.sizes.size());
   choice.dense_flops = q * (q + 1) * (2 * q + 1) / 6;  // sum of k^2
   choice.is_small = choice.trailing_size <= small_trailing;
-  choice.is_filled = 2 * pairs >= count * count && choice.trailing_size < largest_dense;
+  choice.is_filled =
+      is_rival ? pairs >= thick * count : 2 * pairs >= count * count && choice.trailing_size < largest_dense;
   return out;
 }
 
@@ -166,6 +169,7 @@ double dense_cost(const LeadChoice& choice) { return choice.update_flops + choic
 double LeadChoice::flops() const { return leaf_flops + update_flops + (is_dense ? dense_flops : sparse_flops); }
 
 double LeadChoice::cost() const {
+  if (is_dense && trailing_size >= largest_dense) return std::numeric_limits<double>::infinity();
   return leaf_flops + update_flops + (is_dense ? dense_flops / dense_gain : sparse_flops);
 }
 
@@ -173,8 +177,8 @@ double LeadChoice::cost() const {
 // Where the other nodes fill theirs, any layout of all of them costs more, and no sparse one is looked for: finding it
 // takes longer than an evaluation.
 TrailingChoice choose_trailing(const ModelData& data, const EliminationPlan& plan, const LeafChoice& leaves,
-                               const Neighbours& met) {
-  TrailingChoice plain = make_candidate(plan, number_nodes(plan, nullptr), met);
+                               const Neighbours& met, bool is_rival) {
+  TrailingChoice plain = make_candidate(plan, number_nodes(plan, nullptr), met, is_rival);
   const double share = static_cast<double>(leaves.effects) / static_cast<double>(plain.choice.trailing_size);
   const bool is_forced = data.stripping == Stripping::always && share > 0 && share < 1;
   const auto keep = [&] {
@@ -186,7 +190,7 @@ TrailingChoice choose_trailing(const ModelData& data, const EliminationPlan& pla
     choose_layout(plain);
     return keep();
   }
-  TrailingChoice stripped = make_candidate(plan, number_nodes(plan, &leaves), met);
+  TrailingChoice stripped = make_candidate(plan, number_nodes(plan, &leaves), met, is_rival);
   stripped.choice.leaf_flops = leaves.flops;
   stripped.choice.strips = true;
   stripped.choice.is_unstripped_dense = true;

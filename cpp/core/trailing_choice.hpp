@@ -21,8 +21,9 @@ struct TrailingChoice {
   SupernodalLayout trailing;
 };
 
-// plan: groups and node_base; met: for each leading level the trailing levels it meets.
+// plan: groups and node_base; met: for each leading level the trailing levels it meets. Of a rival for the lead no
+// sparse layout is looked for where it would fill in: that takes longer than all evaluations of the fit.
 [[nodiscard]] TrailingChoice choose_trailing(const ModelData& data, const EliminationPlan& plan,
-                                             const LeafChoice& leaves, const Neighbours& met);
+                                             const LeafChoice& leaves, const Neighbours& met, bool is_rival);
 
 }  // namespace henderson
