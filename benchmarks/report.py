@@ -137,7 +137,7 @@ def comparison(results: Results) -> list[str]:
         "+x: the criterion that was reached is x above the best.",
         *(f"{letter}) {note}." for letter, note in zip(NOTES, notes, strict=False)),
     ]
-    return [*lines, "", *legend, "", f"{signature(results)} From `make bench`."]
+    return [*lines, "", *legend, "", f"{signature(results)} From `{_command(results)}`."]
 
 
 def cell(record: Found | None, notes: list[str], results: Results) -> str:
@@ -344,3 +344,9 @@ def quantity(value: float) -> str:
             return f"{value:.3g} {prefix}"
         value /= 1000
     return f"{value:.3g} T"
+
+
+def _command(results: dict[str, Any]) -> str:
+    """The command that measures with the options of these results."""
+    options = f"--budget {results['budget_s']:g} --turns {results['turns']}"
+    return f'make bench OPTIONS="{options}"'
