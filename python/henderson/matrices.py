@@ -28,7 +28,7 @@ def model_matrix(model: LinearMixedModel) -> pd.DataFrame:
 
 
 def random_effects_matrix(model: LinearMixedModel) -> sparse.csc_array:
-    """Z, shape (n, q)."""
+    """Random-effects matrix (n, q): term after term, level after level, the effects of a level side by side."""
     from scipy import sparse
 
     design = model.design
@@ -48,7 +48,7 @@ def random_effects_matrix(model: LinearMixedModel) -> sparse.csc_array:
 
 
 def relative_factor(model: LinearMixedModel) -> sparse.csc_array:
-    """Lambda, shape (q, q): Cov(b) = sigma² Lambda Lambda'."""
+    """Relative covariance factor (q, q) in the order of the columns of `Z`: Cov(b) = sigma² Lambda Lambda'."""
     from scipy import sparse
 
     design = model.design

@@ -252,42 +252,22 @@ class LinearMixedModel:
         return varcorr.varcorr(self)
 
     @cached_property
-    def ranef(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes (BLUPs) by grouping factor: a row per level, a column per effect."""
-        return ranef.ranef(self)
-
-    @cached_property
-    def ranef_std_error(self) -> dict[str, pd.DataFrame]:
-        """Conditional standard deviations of the random effects, shaped as `ranef`."""
-        return ranef.ranef_std_error(self)
-
-    @cached_property
-    def conditional_variances(self) -> dict[str, pd.DataFrame]:
-        """Conditional covariance matrices of the random effects by term, indexed by (level, effect)."""
-        return ranef.conditional_variances(self)
-
-    @cached_property
     def conditional_variance_arrays(self) -> tuple[NDArray[np.float64], ...]:
         """The same unlabelled, in the order of the factor codes: per term (levels, s, s)."""
         return tuple(self._problem.conditional_variances(self._y, self.optimum.theta, self.is_reml))
 
-    def ranef_table(self) -> pd.DataFrame:
-        """All random effects in one long table: grpvar, term, grp, condval, condsd."""
-        return ranef.ranef_table(self)
-
-    @cached_property
-    def coef(self) -> dict[str, pd.DataFrame]:
-        """Coefficients per level: fixed plus random effects, by grouping factor."""
-        return ranef.coef(self)
+    conditional_variances = cached_property(ranef.conditional_variances)
+    ranef_std_error = cached_property(ranef.ranef_std_error)
+    ranef_table = ranef.ranef_table
+    coef = cached_property(ranef.coef)
+    ranef = cached_property(ranef.ranef)
 
     variance_parameters = variance_parameters.variance_parameters
     icc = variance_shares.icc
     r2 = variance_shares.r2
     design_effect = variance_shares.design_effect
 
-    def rePCA(self) -> dict[str, repca.RandomEffectsPCA]:  # noqa: N802 - lme4's name
-        """Principal components of the random effects, by grouping factor."""
-        return repca.random_effects_pca(self)
+    rePCA = repca.random_effects_pca  # noqa: N815 - lme4's name
 
     # ------------------------------------------------------------------------------------------------ rows and matrices
 
@@ -310,19 +290,9 @@ class LinearMixedModel:
         """Residuals: "response", "pearson" (times sqrt(weights)), "scaled" (also / sigma), "marginal" (y - X beta)."""
         return self._by_row(residuals.residuals(self, kind), "resid")
 
-    def model_matrix(self) -> pd.DataFrame:
-        """X as a table, aliased columns included."""
-        return matrices.model_matrix(self)
-
-    @cached_property
-    def Z(self) -> sparse.csc_array:  # noqa: N802 - the field's name
-        """Random-effects matrix (n, q): term after term, level after level, the effects of a level side by side."""
-        return matrices.random_effects_matrix(self)
-
-    @cached_property
-    def Lambda(self) -> sparse.csc_array:  # noqa: N802 - the field's name
-        """Relative covariance factor (q, q) in the order of the columns of `Z`: Cov(b) = sigma² Lambda Lambda'."""
-        return matrices.relative_factor(self)
+    model_matrix = matrices.model_matrix
+    Z = cached_property(matrices.random_effects_matrix)
+    Lambda = cached_property(matrices.relative_factor)
 
     def _by_row(self, values: Vector, name: str) -> pd.Series[float]:
         import pandas as pd
