@@ -37,7 +37,6 @@ from henderson.options import check_reml, checked_theta
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy import sparse
 
     from henderson import _core
     from henderson.design import DesignMatrices
