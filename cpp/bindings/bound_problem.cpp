@@ -51,11 +51,13 @@ int available_threads(int asked) {
 
 BoundProblem::BoundProblem(const DoubleArray& y, const py::sequence& x, const py::sequence& codes,
                            const std::vector<Index>& levels, const py::sequence& terms,
-                           const std::optional<DoubleArray>& weights, int threads) {
+                           const std::optional<DoubleArray>& weights, int threads,
+                           const std::optional<std::pair<Index, double>>& represented) {
   data_.n = y.size();
   if (data_.n == 0) throw std::invalid_argument("no rows");
   data_.y = hold(y);
   if (weights) data_.weights = hold(*weights);
+  if (represented) data_.represented = Represented{represented->first, represented->second};
   for (const auto& column : x) data_.x.push_back(hold_column(column));
   for (std::size_t f = 0; f < levels.size(); ++f) data_.factors.push_back(hold_factor(codes[f], levels[f]));
   for (const auto& item : terms) {

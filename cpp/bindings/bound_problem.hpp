@@ -23,7 +23,8 @@ class BoundProblem {
  public:
   BoundProblem(const DoubleArray& y, const pybind11::sequence& x, const pybind11::sequence& codes,
                const std::vector<Index>& levels, const pybind11::sequence& terms,
-               const std::optional<DoubleArray>& weights, int threads);
+               const std::optional<DoubleArray>& weights, int threads,
+               const std::optional<std::pair<Index, double>>& represented);
 
   [[nodiscard]] Problem& core() { return *problem_; }
   [[nodiscard]] const Problem& core() const { return *problem_; }

@@ -182,9 +182,10 @@ void register_problem(py::module_& m) {
   py::class_<BoundProblem> problem(m, "Problem");
   problem
       .def(py::init<const DoubleArray&, const py::sequence&, const py::sequence&, const std::vector<Index>&,
-                    const py::sequence&, const std::optional<DoubleArray>&, int>(),
+                    const py::sequence&, const std::optional<DoubleArray>&, int,
+                    const std::optional<std::pair<Index, double>>&>(),
            "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a, "weights"_a = py::none(), py::kw_only(),
-           "threads"_a = 0)
+           "threads"_a = 0, "represented"_a = py::none())
       .def_property_readonly("n", [](BoundProblem& self) { return self.core().cross_products().n; })
       .def_property_readonly("p", [](BoundProblem& self) { return self.core().cross_products().p; })
       .def_property_readonly("kept", [](BoundProblem& self) { return self.core().cross_products().kept; })

@@ -338,8 +338,12 @@ void stacked_row(const CrossProducts& a, const Group& group, Index row, double* 
 
 CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   CrossProducts a;
-  a.n = data.n;
+  a.n = a.observations = data.n;
   if (data.weights != nullptr) a.log_weights = Eigen::Map<const Vector>(data.weights, data.n).array().log().sum();
+  if (data.represented) {
+    a.observations = data.represented->observations;
+    a.log_weights += data.represented->log_weights;
+  }
   const std::vector<Column> distinct = distinct_columns(data);
   const Moments moments = column_moments(distinct, data.weights, data.n, pool);
   Whitened fixed = whiten_fixed(data.x, data.weights, data.n, select_moments(moments, distinct, data.x), pool);

@@ -33,7 +33,8 @@ struct LeafProducts {
 };
 
 struct CrossProducts {
-  Index n = 0;
+  Index n = 0;                    // rows summed over
+  Index observations = 0;         // rows they stand for, nearly always themselves
   Index p = 0;                    // rank of X
   double log_weights = 0;         // sum of log w
   double log_det_r = 0;           // log |det R|

@@ -2,6 +2,7 @@
 // terms.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "core/types.hpp"
@@ -28,13 +29,21 @@ struct RandomTerm {
 // Whether levels that meet one level of the leading factor are eliminated before it (leaf_levels.hpp).
 enum class Stripping { where_it_pays, always, never };
 
+// Rows may stand for more rows than they are: any rows with the same weighted cross-products give the same criterion up
+// to the number of observations and the determinant of their weights, which are then told apart from the rows.
+struct Represented {
+  Index observations = 0;  // n of the criterion
+  double log_weights = 0;  // sum of the logarithms of their weights
+};
+
 struct ModelData {
   Index n = 0;
   const double* y = nullptr;        // (n,)
   const double* weights = nullptr;  // (n,), positive; none = all ones
   std::vector<Column> x;            // p columns of length n
   std::vector<Factor> factors;
-  std::vector<RandomTerm> terms;  // in the order of theta; several may share one factor
+  std::vector<RandomTerm> terms;           // in the order of theta; several may share one factor
+  std::optional<Represented> represented;  // none: the rows themselves
   Stripping stripping = Stripping::where_it_pays;
 };
 

@@ -36,6 +36,26 @@ DenseModel dense_of(const Design& design, const Vector& theta, bool reml) {
 
 }  // namespace
 
+// Rows that stand for more rows differ in the number of observations and in the log of their weights alone.
+TEST(problem_rows_may_stand_for_others) {
+  for_each_case([](const Design& design, Problem& problem, const Vector& theta, bool reml) {
+    ModelData data = design.data();
+    data.represented = Represented{3 * data.n, -1.5};
+    Problem standing(data, 1);
+    const std::optional<Solution> own = problem.solve(theta, reml);
+    const std::optional<Solution> other = standing.solve(theta, reml);
+    CHECK(own.has_value() && other.has_value());
+    if (!own || !other) return;
+    const double df = static_cast<double>(3 * data.n - (reml ? standing.cross_products().p : 0));
+    const double log_weights = problem.cross_products().log_weights - 1.5;
+    const double log_dets = own->log_det + (reml ? own->log_det_root : 0.0);
+    const double two_pi = 2 * std::acos(-1.0);
+    CHECK_CLOSE(other->criterion, log_dets + df * (1 + std::log(two_pi * own->pwrss / df)) - log_weights, 1e-10);
+    CHECK_CLOSE(other->sigma, std::sqrt(own->pwrss / df), 1e-10);
+    if (own->beta.size() > 0) CHECK_CLOSE(other->beta, own->beta, 1e-12);
+  });
+}
+
 TEST(problem_criterion_and_solution_equal_dense) {
   for_each_case([](const Design& design, Problem& problem, const Vector& theta, bool reml) {
     const DenseModel dense = dense_of(design, theta, reml);

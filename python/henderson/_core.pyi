@@ -80,6 +80,7 @@ class Problem:
         weights: Vector | None = None,
         *,
         threads: int = 0,
+        represented: tuple[int, float] | None = None,
     ) -> None: ...
     @property
     def n(self) -> int: ...

@@ -64,7 +64,7 @@ class CompiledProblem:
     when it is next needed.
     """
 
-    __slots__ = ("_arguments", "_limits", "_lock", "_problem", "_root", "_threads", "_y")
+    __slots__ = ("_arguments", "_limits", "_lock", "_problem", "_represented", "_root", "_threads", "_y")
 
     def __init__(
         self,
@@ -75,24 +75,31 @@ class CompiledProblem:
         terms: Sequence[tuple[int, Sequence[Vector | None]]],
         weights: Vector | None,
         threads: int,
+        represented: tuple[int, float] | None = None,
     ) -> None:
+        """`represented`: number and sum of log weights of the rows that these rows stand for, see `compression`."""
         self._arguments = (x, codes, levels, terms, weights)
+        self._represented = represented
         self._threads = threads
         self._limits: Vector | None = None
         self._lock = threading.Lock()
         self._y = y
-        self._problem: _core.Problem | None = _core.Problem(y, x, codes, levels, terms, weights, threads=threads)
+        self._problem: _core.Problem | None = self._compile(y)
         self._root = extreme_root(weights)
         if self._root is not None:
             self._require_weighted_scale(self._root, y)
-        if self._problem.p >= len(y):
-            raise errors_fit.too_few_rows(len(y), self._problem.p)
+        rows = len(y) if represented is None else represented[0]
+        if self._problem.p >= rows:
+            raise errors_fit.too_few_rows(rows, self._problem.p)
+
+    def _compile(self, y: Vector) -> _core.Problem:
+        return _core.Problem(y, *self._arguments, threads=self._threads, represented=self._represented)
 
     def _holding(self, y: Vector) -> _core.Problem:
         """Give the core's problem, with `y` as its response."""
         problem = self._problem
         if problem is None:
-            problem = self._problem = _core.Problem(y, *self._arguments, threads=self._threads)
+            problem = self._problem = self._compile(y)
         elif y is not self._y:
             if self._root is not None:
                 require_weighted_scale(self._root, "y", 0, y)
@@ -198,13 +205,13 @@ class CompiledProblem:
         """Compile the problem of the columns kept but one (an index into those of X), with `y` as its response."""
         x, codes, levels, terms, weights = self._arguments
         rest = [x[j] for j in self.kept if j != column]
-        return CompiledProblem(y, rest, codes, levels, terms, weights, self._threads)
+        return CompiledProblem(y, rest, codes, levels, terms, weights, self._threads, self._represented)
 
     def with_random_columns(self, columns: Sequence[Sequence[Vector]], y: Vector) -> CompiledProblem:
         """Compile the same problem with other columns of the random terms, and `y` as its response."""
         x, codes, levels, terms, weights = self._arguments
         changed = [(factor, own) for (factor, _), own in zip(terms, columns, strict=True)]
-        return CompiledProblem(y, x, codes, levels, changed, weights, self._threads)
+        return CompiledProblem(y, x, codes, levels, changed, weights, self._threads, self._represented)
 
     def solve(self, y: Vector, theta: Vector, reml: bool) -> Solution:
         """Solve for all that follows from theta."""
@@ -264,10 +271,10 @@ class CompiledProblem:
                 require_weighted_scale(root, kind, index, column)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self._y, self._arguments, self._threads
+        return self._y, self._arguments, self._threads, self._represented
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._y, self._arguments, self._threads = state
+        self._y, self._arguments, self._threads, self._represented = state
         self._limits = None
         self._root = extreme_root(self._arguments[4])
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ def compile_design(design: DesignMatrices, y: Vector, threads: int) -> CompiledP
     levels = [factor.n_levels for factor in design.factors]
     terms = [(term.factor, term.columns) for term in design.terms]
     try:
-        return CompiledProblem(y, design.x, codes, levels, terms, design.weights, threads)
+        return CompiledProblem(y, design.x, codes, levels, terms, design.weights, threads, design.represented)
     except UNUSABLE as bad:
         raise _unusable(bad, design) from None
 

@@ -67,6 +67,8 @@ class Recipe:
     columns
         The columns of the table that the fixed effects and the offsets use, at the rows used: numbers, or categories
         with codes in order.
+    is_weighted, weights_column
+        Whether there was a ``weights=`` argument, and its name, if it was a column.
     """
 
     variables: dict[Expression, Variable]
@@ -75,6 +77,8 @@ class Recipe:
     context: Mapping[str, Any]
     columns: dict[str, Value]
     offset: Numbers | None
+    is_weighted: bool = False
+    weights_column: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,8 @@ class DesignMatrices:
         What `design_for` needs for new rows.
     values
         What the variables of the formula are at the rows used: designs of smaller formulas are made of them.
+    represented
+        Number and sum of log weights of the rows that these rows stand for, None for themselves (see `compression`).
     """
 
     y: Numbers
@@ -124,11 +130,17 @@ class DesignMatrices:
     values: Mapping[Expression, Value] = field(repr=False)
     table_index: Any = field(repr=False, default=None)
     data_name: str = ""
+    represented: tuple[int, float] | None = None
 
     @property
     def n(self) -> int:
-        """Number of rows used."""
+        """Number of rows."""
         return len(self.y)
+
+    @property
+    def nobs(self) -> int:
+        """Number of observations that the model was fitted to: the rows, or those that they stand for."""
+        return self.n if self.represented is None else self.represented[0]
 
     @cached_property
     def index(self) -> Any:
@@ -216,7 +228,8 @@ def build_design(
     frame = model_frame(
         parsed, data, weights=weights, offset=offset, subset=subset, na_action=na_action, context=context
     )
-    recipe = Recipe({}, {}, offset if isinstance(offset, str) else None, context, {}, frame.offset)
+    named = [argument if isinstance(argument, str) else None for argument in (offset, weights)]
+    recipe = Recipe({}, {}, named[0], context, {}, frame.offset, weights is not None, named[1])
     evaluator = Evaluator(frame, recipe.states, context, is_learning=True)
     y = _response(evaluator, frame.formula)
     if contrasts is not None and not isinstance(contrasts, Mapping):
