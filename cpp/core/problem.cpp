@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/conditional_modes.hpp"
+#include "core/explained_effects.hpp"
 #include "core/leverages.hpp"
 #include "core/moment_start.hpp"
 #include "core/random_solve.hpp"
@@ -26,6 +27,33 @@ std::shared_ptr<const TermRoots> term_roots(const CrossProducts& a) {
   TermRoots roots;
   for (const AffineMap& map : a.random) roots.push_back(map.r);
   return std::make_shared<const TermRoots>(std::move(roots));
+}
+
+// Leaves effects that the criterion does not depend on where they are: no slope, no curvature.
+void pin(const std::vector<std::vector<char>>& effects, Derivatives& at) {
+  Index base = 0;
+  for (std::size_t t = 0; t < effects.size(); ++t) {
+    const Index s = at.g[t].rows();
+    for (Index e = 0; e < s; ++e) {
+      if (effects[t][static_cast<std::size_t>(e)] == 0) continue;
+      at.g[t].row(e).setZero();
+      at.g[t].col(e).setZero();
+      at.gradient[t].row(e).setZero();
+      for (Index f = 0; f < s; ++f) {
+        const Index k = base + triangle_index(std::max(e, f), std::min(e, f), s);
+        at.information.row(k).setZero();
+        at.information.col(k).setZero();
+      }
+    }
+    base += triangle_size(s);
+  }
+}
+
+RelativeFactor without(const std::vector<std::vector<char>>& effects, RelativeFactor factor) {
+  for (std::size_t t = 0; t < effects.size(); ++t)
+    for (std::size_t e = 0; e < effects[t].size(); ++e)
+      if (effects[t][e] != 0) factor.lambda[t].row(static_cast<Index>(e)).setZero();
+  return factor;
 }
 
 }  // namespace
@@ -150,14 +178,16 @@ Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustR
     for (const Index term : group.terms)
       objective.small_variance[static_cast<std::size_t>(term)] =
           static_cast<double>(group.levels) / static_cast<double>(a_.n);
+  const auto explained = reml ? explained_effects(a_) : std::vector<std::vector<char>>{};
   double value = 0;
   objective.value = [&](const RelativeFactor& factor) { return value = deviance_.value(factor); };
   objective.noise = [&] { return deviance_.noise(value); };
   objective.derivatives = [&](const RelativeFactor& factor, Derivatives& out) {
     deviance_.derivatives(factor, true, out);
+    pin(explained, out);
   };
   objective.stop = watch;
-  return minimise(objective, start ? whitened_factor(*start, *roots_) : moment_start(a_), options);
+  return minimise(objective, without(explained, start ? whitened_factor(*start, *roots_) : moment_start(a_)), options);
 }
 
 void Problem::set_response(const ModelData& data) { replace_response(a_, data, pool_); }

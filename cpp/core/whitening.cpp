@@ -47,12 +47,17 @@ void add_chunk(const std::vector<Column>& columns, const double* weights, const 
   add_products(block, sums.second);
 }
 
+using Flags = std::vector<char>;  // per column
+
 // Upper-triangular factor of centred + weight * mean * mean': a semidefinite Cholesky, then Givens rotations for the
-// mean row, so that a mean a billion times the standard deviation loses nothing.
-Matrix moment_factor(const Moments& m) {
+// mean row, so that a mean a billion times the standard deviation loses nothing. Columns `without` one of their own
+// have a row of zeros.
+Matrix moment_factor(const Moments& m, const Flags& without = {}) {
   const Index c = m.mean.size();
+  const auto is_without = [&](Index j) { return !without.empty() && without[static_cast<std::size_t>(j)] != 0; };
   Matrix r = Matrix::Zero(c, c);
   for (Index j = 0; j < c; ++j) {
+    if (is_without(j)) continue;
     const double own = m.centred(j, j);
     const double left = own - r.col(j).head(j).squaredNorm();
     if (!(left > 1e-14 * own)) continue;
@@ -62,7 +67,7 @@ Matrix moment_factor(const Moments& m) {
   Vector row = std::sqrt(m.weight) * (m.mean + m.pilot);
   for (Index j = 0; j < c; ++j) {
     const double length = std::hypot(r(j, j), row[j]);
-    if (length == 0) continue;
+    if (length == 0 || is_without(j)) continue;
     const double cosine = r(j, j) / length;
     const double sine = row[j] / length;
     for (Index i = j; i < c; ++i) {
@@ -207,64 +212,77 @@ Moments select_moments(const Moments& all, const std::vector<Column>& named, con
 
 Whitened whiten_fixed(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
                       ThreadPool& pool) {
-  const Matrix full = moment_factor(raw);
-  Whitened out;
-  bool mend = false;
-  for (Index j = 0; j < full.rows(); ++j) {
-    const double share = full(j, j) / own_length(raw, j);
-    if (!(std::abs(share) > aliased)) continue;
-    mend = mend || std::abs(share) < few_digits;
-    out.kept.push_back(j);
-  }
-  const auto& kept = out.kept;
-  const auto p = static_cast<Index>(kept.size());
-  Matrix r(p, p);
-  Vector pilot(p);
-  for (Index j = 0; j < p; ++j) {
-    pilot[j] = raw.pilot[kept[static_cast<std::size_t>(j)]];
-    for (Index i = 0; i < p; ++i)
-      r(i, j) = i <= j ? full(kept[static_cast<std::size_t>(i)], kept[static_cast<std::size_t>(j)]) : 0;
-  }
   const double scale = std::sqrt(static_cast<double>(n));
-  out.map = make_map(pick(columns, kept), std::move(pilot), r / scale);
-  for (int pass = 0; mend && pass < 3; ++pass) {
-    const Moments mapped = column_moments(out.map.columns, weights, n, pool, &out.map);
-    const Matrix correction = moment_factor(mapped) / scale;
-    if (!(correction.diagonal().cwiseAbs().minCoeff() > 0)) break;
-    mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
-    out.map = make_map(out.map.columns, out.map.pilot, correction.triangularView<Eigen::Upper>() * out.map.r);
+  Flags dropped(columns.size(), 0);
+  while (true) {
+    const Matrix full = moment_factor(raw, dropped);
+    Whitened out;
+    bool mend = false;
+    for (Index j = 0; j < full.rows(); ++j) {
+      const double share = full(j, j) / own_length(raw, j);
+      if (!(std::abs(share) > aliased)) continue;
+      mend = mend || std::abs(share) < few_digits;
+      out.kept.push_back(j);
+    }
+    const auto& kept = out.kept;
+    out.map = make_map(pick(columns, kept), raw.pilot(kept), Matrix(full(kept, kept)) / scale);
+    bool is_whole = true;
+    for (int pass = 0; mend && is_whole && pass < 3; ++pass) {
+      const Matrix correction = moment_factor(column_moments(out.map.columns, weights, n, pool, &out.map)) / scale;
+      mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
+      const Matrix r = correction.triangularView<Eigen::Upper>() * out.map.r;
+      for (Index k = 0; k < r.rows(); ++k) {  // what rounding left of a pivot is seen once it is computed from the rows
+        const Index j = kept[static_cast<std::size_t>(k)];
+        if (std::abs(r(k, k)) * scale > aliased * own_length(raw, j)) continue;
+        dropped[static_cast<std::size_t>(j)] = 1;
+        is_whole = false;
+        break;  // later pivots were formed with this one
+      }
+      if (is_whole) out.map = make_map(out.map.columns, out.map.pilot, r);
+    }
+    if (is_whole) return out;
   }
-  return out;
 }
 
 AffineMap whiten_random(const std::vector<Column>& columns, const double* weights, Index n, const Moments& raw,
                         ThreadPool& pool) {
-  Matrix r = moment_factor(raw);
   const double scale = std::sqrt(static_cast<double>(n));
-  std::vector<Index> copies;
-  bool mend = false;
-  for (Index j = 0; j < r.rows(); ++j) {
-    const double length = own_length(raw, j);
-    const double share = length > 0 ? std::abs(r(j, j)) / length : 0.0;
-    mend = mend || (share >= noise && share < few_digits);
-    if (share >= noise) continue;
-    copies.push_back(j);
-    r.row(j).setZero();
-    r(j, j) = length > 0 ? length : scale;
-  }
-  AffineMap map = make_map(columns, raw.pilot, r / scale);
-  silence(copies, map);
-  for (int pass = 0; mend && pass < 3; ++pass) {
-    Matrix correction = moment_factor(column_moments(columns, weights, n, pool, &map)) / scale;
-    for (const Index j : copies) {
-      correction.row(j).setZero();
-      correction(j, j) = 1;
+  Flags is_copy(columns.size(), 0);
+  while (true) {
+    Matrix r = moment_factor(raw, is_copy);
+    std::vector<Index> copies;
+    bool mend = false;
+    for (Index j = 0; j < r.rows(); ++j) {
+      const double length = own_length(raw, j);
+      const double share = length > 0 ? std::abs(r(j, j)) / length : 0.0;
+      mend = mend || (share >= noise && share < few_digits);
+      if (share >= noise) continue;
+      copies.push_back(j);
+      r.row(j).setZero();
+      r(j, j) = length > 0 ? length : scale;
     }
-    mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
-    map = make_map(columns, map.pilot, correction.triangularView<Eigen::Upper>() * map.r);
+    AffineMap map = make_map(columns, raw.pilot, r / scale);
     silence(copies, map);
+    bool is_whole = true;
+    for (int pass = 0; mend && is_whole && pass < 3; ++pass) {
+      Matrix correction = moment_factor(column_moments(columns, weights, n, pool, &map)) / scale;
+      for (const Index j : copies) {
+        correction.row(j).setZero();
+        correction(j, j) = 1;
+      }
+      mend = (correction.diagonal().cwiseAbs().array() - 1).abs().maxCoeff() > 1e-6;
+      r = correction.triangularView<Eigen::Upper>() * map.r;
+      for (Index j = 0; j < r.rows() && is_whole; ++j) {
+        if (std::abs(r(j, j)) * scale >= noise * own_length(raw, j)) continue;
+        is_copy[static_cast<std::size_t>(j)] = 1;
+        is_whole = false;
+      }
+      if (!is_whole) break;
+      map = make_map(columns, map.pilot, r);
+      silence(copies, map);
+    }
+    if (is_whole) return map;
   }
-  return map;
 }
 
 }  // namespace henderson
