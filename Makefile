@@ -1,6 +1,7 @@
 # make demo    install into .venv and fit a first model        make test        install, run all tests, check the packages
 # make lint    ruff, clang-format                              make typecheck   mypy --strict
 # make cpp-test  C++ tests under ASan and UBSan                make bench       every shape against the peers from PyPI, lme4
+# make docs    the pages as a site, in build/site
 # make bench-shapes  time of every shape, henderson alone      make bench-check work and memory against their baseline
 # Options of the benchmark: make bench OPTIONS="--only nested,refit"; see benchmarks/run.py.
 # Needs python3 >= 3.11 with venv and headers, a C++20 compiler and git; everything else comes from PyPI into .venv.
@@ -19,14 +20,14 @@ cpp_files := $(wildcard cpp/core/*.?pp cpp/bindings/*.?pp cpp/tests/*.?pp)
 package_files := $(cpp_files) CMakeLists.txt pyproject.toml README.md \
 	$(shell find python -type f -not -name '*.pyc' -not -path '*/.*')
 
-.PHONY: demo test quick-test lint format typecheck cpp-test bench bench-shapes bench-check clean
+.PHONY: demo test quick-test lint format typecheck cpp-test docs bench bench-shapes bench-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m henderson fit "Reaction ~ Days + (Days | Subject)" sleepstudy
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --packaging --cov --cov-report=term
+	$(BIN)/python -m pytest --packaging -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 quick-test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" -q
@@ -48,6 +49,11 @@ cpp-test: $(VENV)/.ready
 	$(BIN)/cmake --preset sanitize -DPython_EXECUTABLE="$(abspath $(BIN)/python)"
 	$(BIN)/cmake --build --preset sanitize
 	$(BIN)/ctest --preset sanitize
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/site/figures.py
+	$(BIN)/python -m sphinx -q -W --keep-going -a -j auto -c docs/site -d build/doctrees . build/site
+	@echo "Open build/site/index.html"
 
 bench: $(BENCH_VENV)/.installed
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(OPTIONS)

@@ -14,7 +14,7 @@ def pytest_collection_modifyitems(config, items):
     packaging = [item for item in items if item.get_closest_marker("packaging")]
     others = [item for item in items if not item.get_closest_marker("packaging")]
     if config.getoption("--packaging"):
-        items[:] = others + packaging  # the tests' last step
+        items[:] = packaging + others  # the longest first; with -n, the others run beside it
     else:
         config.hook.pytest_deselected(items=packaging)
         items[:] = others

@@ -1,4 +1,4 @@
-"""The tests' last step: what users install. Sdist and wheel from a clean tree, the wheel into an empty environment."""
+"""What users install. Sdist and wheel from a clean tree, the wheel into an empty environment."""
 
 import os
 import platform
