@@ -105,6 +105,19 @@ def test_a_new_level_of_a_fixed_effect_is_an_error_not_the_base_level():
         design_for(DATA.iloc[:3].assign(a=["A", "B", "D"]), design)
 
 
+def test_a_column_of_another_type_is_converted_or_refused():
+    data = DATA.assign(c=pd.Categorical(DATA["k"]))
+    design = make("c + x", data=data)
+    found = design_for({"c": [1, 3], "x": [True, False], "g": ["u", "u"]}, design).x_matrix()
+    np.testing.assert_array_equal(found, [[1, 0, 0, 1], [1, 0, 1, 0]])
+    missing = design_for({"c": [None, None], "x": [1.0, 2.0], "g": ["u", "u"]}, design).x_matrix()
+    assert np.isnan(missing[:, 1:3]).all()
+    with pytest.raises(DataError, match=r"'c' has the level 7"):
+        design_for({"c": [1, 7], "x": [1.0, 2.0], "g": ["u", "u"]}, design)
+    with pytest.raises(DataError, match=r"'x' is used as a number .* but holds categories such as 'low'"):
+        design_for({"c": [1, 3], "x": ["low", "high"], "g": ["u", "u"]}, design)
+
+
 def test_fewer_levels_in_the_new_rows_change_nothing():
     design = make("a + o")
     new = design_for(pd.DataFrame({"a": ["B"], "o": ["hi"], "g": ["u"]}), design).x_matrix()

@@ -118,14 +118,19 @@ class Coder:
         """The columns of one side of a formula and their names; None is a column of ones."""
         columns: list[Numbers | None] = [None] if side.has_intercept else []
         names: list[str] = ["(Intercept)"] if side.has_intercept else []
+        for _, own in self.by_term(side):
+            for column, name in own:
+                columns.append(column)
+                names.append(name)
+        return columns, tuple(names)
+
+    def by_term(self, side: TermList) -> Iterator[tuple[Term, list[tuple[Numbers, str]]]]:
+        """The columns of each term of one side of a formula, with their names."""
         for variable in side.variables():
             self._learn(variable)
         flags = is_contrast_coded(side, lambda v: isinstance(self.variables[v], CategoricalVariable))
         for term, coding in zip(side.terms, flags, strict=True):
-            for column, name in self._term(term, coding):
-                columns.append(column)
-                names.append(name)
-        return columns, tuple(names)
+            yield term, self._term(term, coding)
 
     def _term(self, term: Term, coding: tuple[bool, ...]) -> list[tuple[Numbers, str]]:
         """All products of one column per variable, the first variable varying fastest."""
@@ -146,7 +151,7 @@ class Coder:
         """Evaluate a variable; on new rows, express its levels in the codes of the fit."""
         if node in self.values:
             return
-        value = self.evaluator.variable(node)
+        value = self._of_known_kind(node, self.evaluator.variable(node))
         if isinstance(value, Factorized):
             if node not in self.variables:
                 self.variables[node] = self._categorical(to_text(node), value)
@@ -158,6 +163,15 @@ class Coder:
         if node not in self.variables:
             self.variables[node] = NumericVariable(to_text(node), 1 if value.ndim == 1 else value.shape[1])
         self.values[node] = value
+
+    def _of_known_kind(self, node: Expression, value: Numbers | Factorized) -> Numbers | Factorized:
+        """Numbers as levels, or TRUE and FALSE as numbers, where new rows have another type than those of the fit."""
+        known = self.variables.get(node)
+        if isinstance(known, CategoricalVariable) and not isinstance(value, Factorized):
+            return self.evaluator.factorized(node)
+        if isinstance(known, NumericVariable) and isinstance(value, Factorized):
+            return self.evaluator.number(node, "a predictor")
+        return value
 
     def _categorical(self, label: str, value: Factorized) -> CategoricalVariable:
         levels = value.categories.in_order().levels
