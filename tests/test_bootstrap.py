@@ -6,7 +6,7 @@ import pytest
 
 import cases
 import henderson as hd
-from henderson import simulate
+from henderson import draws as engines
 from henderson.errors import DataError
 from henderson.inference import bootstrap as bootstraps
 from henderson.inference.bootstrap_clusters import ClusterDesigns
@@ -43,7 +43,7 @@ def dense_covariance(fit):
 # -------------------------------------------------------------------------------------------------- what is drawn
 
 
-@pytest.mark.parametrize("draws", [simulate.ParametricDraws, simulate.ResidualDraws])
+@pytest.mark.parametrize("draws", [engines.parametric_draws, engines.ResidualDraws])
 def test_responses_have_the_mean_and_the_covariance_of_the_model(draws):
     fit = crossed()
     count = 40000
@@ -52,7 +52,7 @@ def test_responses_have_the_mean_and_the_covariance_of_the_model(draws):
     mean = fit.model_matrix().to_numpy() @ fit.fixef.to_numpy() + fit.design.offset
     assert np.abs((drawn.mean(axis=0) - mean) / np.sqrt(np.diag(covariance) / count)).max() < 4.5
     sd = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2)
-    if draws is simulate.ParametricDraws:
+    if draws is engines.parametric_draws:
         assert np.abs((np.cov(drawn.T) - covariance) / (sd / np.sqrt(count))).max() < 5.5  # 666 entries
     else:  # residuals drawn with replacement: the variances of rows are right on average over the rows only
         white = np.linalg.solve(np.linalg.cholesky(covariance), (drawn - mean).T)
@@ -62,17 +62,17 @@ def test_responses_have_the_mean_and_the_covariance_of_the_model(draws):
 def test_reflated_effects_have_the_estimated_covariances():
     rng = np.random.default_rng(1)
     target = np.array([[4.0, 1.0], [1.0, 0.5]])
-    values = simulate.reflated(rng.normal(size=(20, 2)) * [0.1, 3.0] + 7.0, target)
+    values = engines.reflated(rng.normal(size=(20, 2)) * [0.1, 3.0] + 7.0, target)
     np.testing.assert_allclose(values.T @ values / 20, target, atol=1e-12)
     np.testing.assert_allclose(values.mean(axis=0), 0.0, atol=1e-12)
-    singular = simulate.reflated(rng.normal(size=(20, 2)), np.array([[1.0, 1.0], [1.0, 1.0]]))
+    singular = engines.reflated(rng.normal(size=(20, 2)), np.array([[1.0, 1.0], [1.0, 1.0]]))
     np.testing.assert_allclose(singular.T @ singular / 20, np.ones((2, 2)), atol=1e-9)
-    np.testing.assert_array_equal(simulate.reflated(np.zeros((20, 1)), np.array([[1.0]])), 0.0)
+    np.testing.assert_array_equal(engines.reflated(np.zeros((20, 1)), np.array([[1.0]])), 0.0)
 
 
 def test_residual_responses_are_made_of_the_predictions(sleepstudy):
-    drawn = simulate.ResidualDraws(sleepstudy)(np.random.default_rng(4), 50)
-    modes = simulate.reflated(sleepstudy.solution.b[0], sleepstudy.varcorr.terms[0].covariance)
+    drawn = engines.ResidualDraws(sleepstudy)(np.random.default_rng(4), 50)
+    modes = engines.reflated(sleepstudy.solution.b[0], sleepstudy.varcorr.terms[0].covariance)
     residuals = sleepstudy.resid.to_numpy()
     errors = (residuals - residuals.mean()) / residuals.std() * sleepstudy.sigma
     first = drawn[0, :10] - sleepstudy.fixef["(Intercept)"] - sleepstudy.fixef["Days"] * np.arange(10)
@@ -154,10 +154,10 @@ def test_replicates_do_not_depend_on_how_many_are_fitted_at_once(sleepstudy, mon
 
 def test_blocks_cover_the_replicates():
     for rows, count in ((180, 1000), (5000, 1000), (2_000_000, 3)):
-        parts = list(simulate.blocks(rows, count))
+        parts = list(engines.blocks(rows, count))
         assert sum(wanted for *_, wanted in parts) == count
         assert [block for block, *_ in parts] == list(range(len(parts)))
-        assert simulate.block_size(rows) * rows <= max(simulate.BLOCK_VALUES, rows)
+        assert engines.block_size(rows) * rows <= max(engines.BLOCK_VALUES, rows)
 
 
 def test_a_seed_that_was_drawn_is_named(sleepstudy):
@@ -168,7 +168,7 @@ def test_a_seed_that_was_drawn_is_named(sleepstudy):
 
 def test_each_replicate_is_the_refit_to_its_response(sleepstudy):
     found = sleepstudy.bootstrap(3, 11)
-    ((first, responses),) = bootstraps.chunks(simulate.ParametricDraws(sleepstudy), 11, 180, 3)
+    ((first, responses),) = bootstraps.chunks(engines.parametric_draws(sleepstudy), 11, 180, 3)
     assert first == 0
     for response, values in zip(responses, found.values, strict=True):
         again = sleepstudy.refit(response)

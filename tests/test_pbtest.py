@@ -75,7 +75,7 @@ def test_the_reference_is_the_same_for_any_number_of_threads(models, test):
 
 def test_the_reference_is_that_of_refits(models, test):
     m0, m1 = (hd.lmer(model.formula, cases.BY_NAME["sleepstudy"].data(), reml=False) for model in models)
-    drawn = next(iter(pbtests.chunks(pbtests.simulate.ParametricDraws(m0), 2, 180, 5)))[1]
+    drawn = next(iter(pbtests.chunks(pbtests.draws.parametric_draws(m0), 2, 180, 5)))[1]
     by_hand = [m0.refit(y).criterion - m1.refit(y).criterion for y in drawn]
     np.testing.assert_allclose(test.reference[:5], by_hand, atol=1e-6)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float64]
 
 CONVERGED = "converged"
+GIVEN = "parameters given"
+"""The status of a model whose parameters were not estimated."""
 EXPECTED_DROP = 1e-6
 """A fit is an optimum when one more Newton step promises less than this many units of deviance."""
 
@@ -62,7 +64,8 @@ class Optimum:
     evaluations, iterations
         Evaluations of the criterion (with or without derivatives), and accepted steps.
     status
-        ``"converged"``, ``"stopped by callback"``, ``"evaluation limit"`` or ``"no progress"``.
+        ``"converged"``, ``"stopped by callback"``, ``"evaluation limit"`` or ``"no progress"``; ``"parameters given"``
+        where nothing was fitted.
     decrement, gradient_norm, curvature
         See `Certificate`.
     ranks, sizes

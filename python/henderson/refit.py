@@ -29,6 +29,8 @@ def refit(
     check_options(max_evaluations, tolerance, callback)
     design = model.design
     response = np.array(as_float("y", y))  # a copy: the caller may reuse the buffer for the next response
+    if response.ndim == 2 and response.shape[1] == 1:  # a table of one column, as `simulate` returns
+        response = response[:, 0].copy()
     if response.shape != design.y.shape:
         raise errors_fit.response_length(response.size, len(design.y))
     index: Any = getattr(y, "index", None)  # of a Series; a method of a list

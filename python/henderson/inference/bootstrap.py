@@ -1,6 +1,6 @@
 """Bootstrap of fitted models: responses drawn again, or clusters of rows, and the model fitted to each.
 
-Replicates are drawn in blocks with random generators of their own (`henderson.simulate`) and fitted by the core, which
+Replicates are drawn in blocks with random generators of their own (`henderson.draws`) and fitted by the core, which
 compiles the design once and starts each fit at the estimates.
 """
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from henderson import errors, errors_intervals, simulate
+from henderson import draws as engines
+from henderson import errors, errors_intervals
 from henderson.compiled import CONVERGED_CODE
 from henderson.compiling import compile_design
 from henderson.errors import MixedModelError
@@ -40,8 +41,8 @@ CHUNK_VALUES = 2**25
 """Numbers in the responses that are fitted by one call of the core, at most."""
 LARGEST_CHUNK = 2048
 DRAWS: dict[str, Callable[[LinearMixedModel], Draws]] = {
-    "parametric": simulate.ParametricDraws,
-    "residual": simulate.ResidualDraws,
+    "parametric": engines.parametric_draws,
+    "residual": engines.ResidualDraws,
 }
 
 
@@ -120,7 +121,7 @@ def bootstrap(
     if cluster is not None and type != "cluster":
         raise errors_intervals.cluster_unused(type)
     check_options(200, 1e-10, None, threads)
-    job = _Job(model, simulate.checked_count(n), simulate.checked_seed(seed), threads)
+    job = _Job(model, engines.checked_count(n), engines.checked_seed(seed), threads)
     line = StepLine("bootstrap", job.n) if progress else None
     with nullcontext() if line is None else closing(line):
         if type == "cluster":
@@ -181,12 +182,12 @@ def _built_in(model: LinearMixedModel) -> _Statistics:
 
 def chunks(draws: Draws, seed: int, rows: int, count: int) -> Iterator[tuple[int, Matrix]]:
     """Drawn responses (r, rows), some blocks at a time, with the number of the first."""
-    size = simulate.block_size(rows)
+    size = engines.block_size(rows)
     most = max(size, min(LARGEST_CHUNK, CHUNK_VALUES // rows))
     held: list[Matrix] = []
     first = 0
-    for block, start, wanted in simulate.blocks(rows, count):
-        held.append(draws(simulate.generator(seed, block), size)[:wanted])
+    for block, start, wanted in engines.blocks(rows, count):
+        held.append(draws(engines.generator(seed, block), size)[:wanted])
         if start + wanted == count or start + wanted + size - first > most:
             yield first, held[0] if len(held) == 1 else np.concatenate(held)
             first, held = start + wanted, []
@@ -305,7 +306,7 @@ def _aligned(values: Vector, own: list[int], kept: list[int], count: int) -> Vec
 
 def cluster_draw(seed: int, place: int, count: int) -> NDArray[np.intp]:
     """The clusters of one replicate."""
-    return simulate.generator(seed, place).integers(count, size=count)
+    return engines.generator(seed, place).integers(count, size=count)
 
 
 def _refitted(model: LinearMixedModel, designs: ClusterDesigns, draw: NDArray[np.intp]) -> LinearMixedModel | None:

@@ -58,12 +58,18 @@ class Parameter:
 def parameters(model: LinearMixedModel) -> tuple[Parameter, ...]:
     """All parameters of a fitted model, in lme4's order."""
     design = model.design
-    found = _of_terms(design.terms, [term.group for term in design.terms])
-    if len({parameter.name for parameter in found}) < len(found):  # two terms share an effect: the terms' own labels
-        found = _of_terms(design.terms, [term.label for term in design.terms])
+    found = covariance_parameters(design.terms)
     found.append(Parameter("sigma", "sigma"))
     found += [Parameter(design.x_names[j], "fixed", row=place) for place, j in enumerate(model.kept)]
     return tuple(_distinct(found))
+
+
+def covariance_parameters(terms: Sequence[RandomTerm]) -> list[Parameter]:
+    """Standard deviations and correlations of the random effects, in the order of theta."""
+    found = _of_terms(terms, [term.group for term in terms])
+    if len({parameter.name for parameter in found}) < len(found):  # two terms share an effect: the terms' own labels
+        found = _of_terms(terms, [term.label for term in terms])
+    return found
 
 
 def _of_terms(terms: Sequence[RandomTerm], groups: Sequence[str]) -> list[Parameter]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from henderson import errors_intervals, simulate
+from henderson import draws, errors_intervals
 from henderson.compiled import CONVERGED_CODE
 from henderson.inference import comparison, nesting
 from henderson.inference.bootstrap import chunks
@@ -200,14 +200,14 @@ def pbtest(
     >>> round(hd.pbtest(m0, m1, 999, seed=1).p_value, 4)
     0.001
     """
-    count = simulate.checked_count(n)
+    count = draws.checked_count(n)
     check_options(200, 1e-10, None, threads)
     comparison.compare((m0, m1))  # refuses what cannot be compared
     small, large = sorted((by_criterion(m, reml=False) for m in (m0, m1)), key=lambda m: m.n_parameters)
     df = large.n_parameters - small.n_parameters
     if df == 0:
         raise errors_intervals.not_nested(small.formula, large.formula, small.n_parameters)
-    seed = simulate.checked_seed(seed)
+    seed = draws.checked_seed(seed)
     reference = _reference(small, large, count, seed, threads, progress)
     kept = reference[~np.isnan(reference)]
     statistic = max(0.0, small.criterion - large.criterion)
@@ -223,7 +223,7 @@ def _reference(
     parts = []
     line = StepLine("bootstrap test", n) if progress else None
     with nullcontext() if line is None else closing(line):
-        for first, responses in chunks(simulate.ParametricDraws(small), seed, small.nobs, n):
+        for first, responses in chunks(draws.parametric_draws(small), seed, small.nobs, n):
             below = _deviances(small, responses, np.asarray(small.optimum.theta), threads)
             above = _deviances(large, responses, np.asarray(large.optimum.theta), threads)
             again = np.flatnonzero(above > below + SAME)

@@ -8,6 +8,7 @@ last bit however many are drawn and however many threads fit them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,36 +62,74 @@ def blocks(rows: int, count: int) -> Iterator[tuple[int, int, int]]:
         yield block, block * size, min(size, count - block * size)
 
 
-class ParametricDraws:
-    """Responses X beta + Z b + e with b and e drawn from their estimated normal distributions.
+@dataclass(frozen=True, eq=False)
+class DrawnTerm:
+    """A random term at some rows, of which the effects are drawn.
 
-    Parameters
+    Attributes
     ----------
-    model
-        A fitted model: its estimates are the truth.
+    codes
+        (n,) level of each row, 0 .. levels - 1.
+    columns
+        (n,) float64 each, None for a column of ones.
+    levels
+        Number of levels to draw effects for.
+    factor
+        (s, s) F with covariance matrix F F'.
     """
 
-    def __init__(self, model: LinearMixedModel) -> None:
-        design = model.design
-        sizes = [len(term.columns) for term in design.terms]
-        self._design = design
-        self._mean = marginal_mean(model)
-        factors = theta.relative_factors(np.asarray(model.optimum.theta), sizes)
-        self._factors = [model.sigma * lam for lam in factors]
-        weights = design.weights
-        self._residual: Vector | float = model.sigma if weights is None else model.sigma / np.sqrt(weights)
+    codes: NDArray[np.int32]
+    columns: tuple[Vector | None, ...]
+    levels: int
+    factor: Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class NormalDraws:
+    """Responses mean + Z b + e with b and e drawn from normal distributions.
+
+    Attributes
+    ----------
+    mean
+        (n,) what is not drawn: X beta, an offset, Z b of random effects that are held.
+    residual_sd
+        Standard deviation of the residuals, one for all rows or (n,).
+    terms
+        The random terms that are drawn.
+    """
+
+    mean: Vector
+    residual_sd: Vector | float
+    terms: tuple[DrawnTerm, ...]
 
     def __call__(self, random: np.random.Generator, count: int) -> Matrix:
         """Draw `count` responses, shape (count, n), one a row."""
-        design = self._design
-        response = random.standard_normal((count, design.n))
-        response *= self._residual
-        response += self._mean
-        for term, factor in zip(design.terms, self._factors, strict=True):
-            levels = design.factors[term.factor].n_levels
-            spherical = random.standard_normal((count, levels, len(factor)))
-            add_effects(response, spherical @ factor.T, design.factors[term.factor].codes, term.columns)
+        response = random.standard_normal((count, len(self.mean)))
+        response *= self.residual_sd
+        response += self.mean
+        for term in self.terms:
+            spherical = random.standard_normal((count, term.levels, len(term.factor)))
+            add_effects(response, spherical @ term.factor.T, term.codes, term.columns)
         return response
+
+
+def residual_sd(sigma: float, weights: Vector | None) -> Vector | float:
+    """Standard deviations of residuals: sigma over the square roots of the weights."""
+    return sigma if weights is None else sigma / np.sqrt(weights)
+
+
+def parametric_draws(model: LinearMixedModel) -> NormalDraws:
+    """Responses of a fitted model: its estimates are the truth."""
+    design = model.design
+    sizes = [len(term.columns) for term in design.terms]
+    relative = theta.relative_factors(np.asarray(model.optimum.theta), sizes)
+    terms = tuple(
+        DrawnTerm(
+            design.factors[term.factor].codes, term.columns, design.factors[term.factor].n_levels, model.sigma * lam
+        )
+        for term, lam in zip(design.terms, relative, strict=True)
+    )
+    return NormalDraws(marginal_mean(model), residual_sd(model.sigma, design.weights), terms)
 
 
 class ResidualDraws:
