@@ -37,7 +37,21 @@ def test_coefficients_have_the_columns_of_the_protocol(extractor):
 
 @pytest.mark.parametrize(
     "key",
-    ["N", "ll", "aic", "bic", "reml", "sigma", "groups", "random_sd", "df_resid", "singular", "converged", "method"],
+    [
+        "N",
+        "ll",
+        "aic",
+        "bic",
+        "reml",
+        "sigma",
+        "groups",
+        "random_sd",
+        "df_resid",
+        "singular",
+        "converged",
+        "method",
+        "icc",
+    ],
 )
 def test_statistics_are_answered(extractor, key):
     assert extractor.stat(fit("sleepstudy"), key) is not None
@@ -70,6 +84,13 @@ def test_a_table_of_several_fits_shows_estimates_and_statistics():
         "Random: Subject",
         "Subject 18",
         "Deviance",
+        "Subject: SD (Intercept)",
+        "Subject: SD Days",
+        "Subject: Cor (Intercept), Days",
+        "Residual SD",
+        "ICC",
+        " marginal",
+        " conditional",
     ):
         assert part in text
 
@@ -78,3 +99,15 @@ def test_tables_are_made_in_other_formats():
     table = maketables.ETable([fit("sleepstudy")])
     assert "10.467" in str(table.make(type="tex"))
     assert "10.467" in table.make(type="gt").as_raw_html()
+
+
+def test_the_random_part_stands_in_lines_of_its_own():
+    table = maketables.ETable([fit(name) for name in _THREE]).df.loc["stats"]
+    assert table.loc["Subject: SD (Intercept)"].tolist() == ["37.124", "24.740", "-"]
+    assert table.loc["Subject: Cor (Intercept), Days"].tolist() == ["-", "0.066", "-"]
+    assert table.loc["cask:batch: SD (Intercept)"].tolist() == ["-", "-", "2.904"]
+    assert table.loc["ICC"].tolist() == [f"{fit(name).icc().adjusted:.3f}" for name in _THREE]
+    assert table.loc["R² conditional"].tolist() == [f"{fit(name).r2().conditional:.3f}" for name in _THREE]
+
+
+_THREE = ("sleepstudy_intercept", "sleepstudy", "pastes_nested")

@@ -38,6 +38,17 @@ def format_column(values: Iterable[float], digits: int = 7) -> list[str]:
     return right_align(cells)
 
 
+def decimals_for(size: float, digits: int) -> int:
+    """Decimals that show a positive number with `digits` significant digits; negative: it is that large.
+
+    Examples
+    --------
+    >>> decimals_for(1.546, 3), decimals_for(0.0123, 2), decimals_for(9870.0, 2)
+    (2, 3, -2)
+    """
+    return digits - 1 - math.floor(math.log10(size))
+
+
 def right_align(cells: Sequence[str]) -> list[str]:
     """Pad every cell on the left to the width of the widest."""
     width = max(map(len, cells), default=0)

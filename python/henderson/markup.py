@@ -78,16 +78,17 @@ def summary_latex(summary: Summary) -> str:
         header, body = content
         width = max(len(row) for row in [header, *body])
         align = "l" * text_columns + "r" * (width - text_columns)
-        lines = [" & ".join(map(_latex, row)) + r" \\" for row in [header, *body]]
+        lines = [" & ".join(map(latex_text, row)) + r" \\" for row in [header, *body]]
         return [rf"\begin{{tabular}}{{{align}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
 
     formula = dict(summary.call).get("Formula", "")
-    facts = "; ".join(f"{_latex(name)}: {_latex(value)}" for name, value in _statistics(summary))
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(summary.title)}: \texttt{{{_latex(formula)}}}}}"]
+    facts = "; ".join(f"{latex_text(name)}: {latex_text(value)}" for name, value in _statistics(summary))
+    caption = rf"{latex_text(summary.title)}: \texttt{{{latex_text(formula)}}}"
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}"]
     lines += [*rows(_fixed(summary), 1), r"\end{tabular}", "", r"\medskip"]
     lines += [*rows(_random(summary.varcorr, summary.digits, True), 2), r"\end{tabular}", "", r"\medskip"]
     lines += [rf"\footnotesize {facts}."]
-    lines += [rf"\par {_latex(note)}" for note in summary.notes]
+    lines += [rf"\par {latex_text(note)}" for note in summary.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
@@ -138,7 +139,8 @@ def _html_table(title: str, content: Table, text_columns: int) -> str:
     return f"<table><caption>{title}</caption><thead>{line('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
     number = re.fullmatch(r"-(\d.*)", text)
     if number:
         return f"$-${number.group(1)}"

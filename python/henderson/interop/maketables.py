@@ -7,6 +7,7 @@ says so. maketables asks this protocol unless a fit has `params`, `bse` and `pva
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,9 @@ LABELS = {
     "sigma": "Residual SD",
     "groups": "Groups",
     "random_sd": "Random-effects SD",
+    "icc": "ICC",
+    "r2_marginal": "R² marginal",
+    "r2_conditional": "R² conditional",
     "df_resid": "Residual df",
     "singular": "Singular fit",
     "converged": "Converged",
@@ -67,6 +71,9 @@ def vcov_info(model: LinearMixedModel) -> dict[str, Any]:
 
 def statistic(model: LinearMixedModel, key: str) -> Any:
     """Give one statistic by maketables' key, None where there is none such."""
+    parameters = _random_parameters(model)
+    if key in parameters:
+        return parameters[key]
     getters: dict[str, Callable[[], Any]] = {
         "N": lambda: model.nobs,
         "ll": lambda: model.loglik,
@@ -77,6 +84,9 @@ def statistic(model: LinearMixedModel, key: str) -> Any:
         "sigma": lambda: model.sigma,
         "groups": lambda: ", ".join(f"{name} {levels}" for name, levels in model.ngroups.items()),
         "random_sd": lambda: _random_sd(model),
+        "icc": lambda: model.icc().adjusted,
+        "r2_marginal": lambda: model.r2().marginal,
+        "r2_conditional": lambda: model.r2().conditional,
         "df_resid": lambda: model.df_resid,
         "singular": lambda: "yes" if model.is_singular else "no",
         "converged": lambda: "yes" if model.converged else "no",
@@ -86,14 +96,29 @@ def statistic(model: LinearMixedModel, key: str) -> Any:
     return getters[key]() if key in getters else None
 
 
-def statistic_labels(model: LinearMixedModel) -> dict[str, str]:  # noqa: ARG001 - the protocol passes it
+def statistic_labels(model: LinearMixedModel) -> dict[str, str]:
     """Give the texts shown for the keys."""
-    return dict(LABELS)
+    return LABELS | {key: key for key in _random_parameters(model)}
 
 
 def default_statistics(model: LinearMixedModel) -> list[str]:
     """Say what is shown below the coefficients."""
-    return ["N", "groups", "random_sd", "sigma", "reml" if model.is_reml else "deviance", "aic", "bic"]
+    sizes = ["N", "groups", "icc", "r2_marginal", "r2_conditional"]
+    criterion = "reml" if model.is_reml else "deviance"
+    return [*sizes, criterion, "aic", "bic", "ll", "sigma", *_random_parameters(model)]
+
+
+def _random_parameters(model: LinearMixedModel) -> dict[str, float]:
+    """Standard deviations and correlations of the random effects; the keys are what the table shows."""
+    result: dict[str, float] = {}
+    for term, covariance in zip(model.design.terms, model.varcorr.terms, strict=True):
+        names, correlation = covariance.names, covariance.correlation
+        found = {f"SD {name}": float(value) for name, value in zip(names, covariance.std_dev, strict=True)}
+        pairs = combinations(range(len(names)), 2)
+        found |= {f"Cor {names[i]}, {names[j]}": float(correlation[j, i]) for i, j in pairs}
+        group = term.label if any(f"{term.group}: {what}" in result for what in found) else term.group
+        result |= {f"{group}: {what}": value for what, value in found.items()}
+    return result
 
 
 def _random_sd(model: LinearMixedModel) -> str:
