@@ -1,5 +1,6 @@
-"""The command line: the summary on stdout, errors on stderr with exit code 2."""
+"""The command line: results on stdout or in files, words on stderr, exit codes."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,17 +10,11 @@ import pytest
 
 import henderson
 from cases import BY_NAME
-from henderson import cli
-from henderson.cli import main
+from command_line import run, sleepstudy
+from henderson.cli import main, models
 from henderson.inference import degrees
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
-
-
-def run(capsys, *arguments):
-    code = main(arguments)
-    shown = capsys.readouterr()
-    return code, shown.out, shown.err
 
 
 def test_fit_prints_the_summary_of_a_bundled_data_set(capsys):
@@ -88,6 +83,8 @@ def test_json_of_an_aliased_column_is_null(capsys):
         "df": None,
         "statistic": None,
         "p_value": None,
+        "conf_low": None,
+        "conf_high": None,
     }
 
 
@@ -97,13 +94,14 @@ def test_degrees_of_freedom_can_be_chosen(capsys):
     assert "fitted again by REML" in " ".join(out.split())
     _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ddf", "normal", "--json")
     row = json.loads(out)["fixef"][1]
-    assert (json.loads(out)["ddf"], list(row)) == ("normal", ["term", "estimate", "std_error", "statistic", "p_value"])
+    columns = ["term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
+    assert (json.loads(out)["ddf"], list(row)) == ("normal", columns)
     _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--ddf", "none")
     assert "Pr(>|t|)" not in out
 
 
 def test_the_choices_are_those_of_the_package():
-    assert (*degrees.DDF, "none") == cli.DDF
+    assert degrees.DDF == models.DDF
 
 
 def test_progress_goes_to_stderr(capsys):
@@ -162,12 +160,20 @@ def test_wrong_usage_is_exit_code_2(capsys):
     assert "usage:" in capsys.readouterr().err
 
 
-def test_help_shows_examples(capsys):
+@pytest.mark.parametrize("command", ["fit", "anova", "predict", "simulate", "bench", "datasets"])
+def test_help_shows_examples(capsys, command):
     with pytest.raises(SystemExit) as stop:
-        main(["fit", "--help"])
+        main([command, "--help"])
     assert stop.value.code == 0
-    assert 'python -m henderson fit "Reaction ~ Days + (Days | Subject)" sleepstudy' in capsys.readouterr().out
-    assert run(capsys)[1].startswith("usage:")
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: henderson {command} ")
+    assert f"examples:\n  henderson {command}" in shown
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    code, out, _ = run(capsys)
+    assert code == 0
+    assert out.startswith("usage: henderson")
 
 
 def test_missing_pyarrow_is_explained(capsys, tmp_path, monkeypatch):
@@ -180,3 +186,61 @@ def test_missing_pyarrow_is_explained(capsys, tmp_path, monkeypatch):
     code, _, err = run(capsys, "fit", FORMULA, str(path))
     assert code == 2
     assert "needs pyarrow: pip install 'henderson[arrow]'" in err
+
+
+def test_missing_pyarrow_is_explained_when_writing(capsys, tmp_path, monkeypatch):
+    def unavailable(*_, **__):
+        raise ImportError("no parquet engine")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", unavailable)
+    code, _, err = run(capsys, "datasets", "cake", "--output", tmp_path / "cake.parquet")
+    assert (code, list(tmp_path.iterdir())) == (2, [])
+    assert "needs pyarrow: pip install 'henderson[arrow]'" in err
+
+
+# ------------------------------------------------------------------------------------------------------ tables in, out
+
+
+def test_standard_input_is_csv(capsys, monkeypatch):
+    class Standard:
+        buffer = io.BytesIO(sleepstudy().to_csv(index=False).encode())
+
+    monkeypatch.setattr(sys, "stdin", Standard)
+    code, out, _ = run(capsys, "fit", FORMULA, "-")
+    assert code == 0
+    assert "REML criterion at convergence: 1743.6" in out
+    assert "Data:" not in out
+
+
+def test_windows_files_are_read(capsys, tmp_path):
+    path = tmp_path / "study.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + sleepstudy().to_csv(index=False, lineterminator="\r\n").encode())
+    code, out, _ = run(capsys, "fit", FORMULA, path)
+    assert code == 0
+    assert "REML criterion at convergence: 1743.6" in out
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_what_is_written_can_be_read(capsys, tmp_path, suffix):
+    path = tmp_path / f"cake.{suffix}"
+    assert run(capsys, "datasets", "cake", "--output", path) == (0, "", "")
+    formula = "angle ~ recipe * temp + (1 | recipe:replicate)"
+    _, from_file, _ = run(capsys, "fit", formula, path, "--glance")
+    assert from_file == run(capsys, "fit", formula, "cake", "--glance")[1]
+
+
+def test_estimates_are_a_table(capsys, tmp_path):
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--tidy")
+    table = pd.read_csv(io.StringIO(out))
+    fit = henderson.lmer(FORMULA, sleepstudy())
+    want = fit.tidy(conf_int=True)
+    pd.testing.assert_frame_equal(table, want.astype({"group": table["group"].dtype}), check_dtype=False)
+    _, out, _ = run(capsys, "fit", FORMULA, "sleepstudy", "--augment", "--json")
+    assert len(json.loads(out)) == 180
+    assert run(capsys, "fit", FORMULA, "sleepstudy", "--glance", "-o", tmp_path / "glance.json") == (0, "", "")
+    assert json.loads((tmp_path / "glance.json").read_text())[0]["nobs"] == 180
+
+
+def test_summaries_go_to_files(capsys, tmp_path):
+    assert run(capsys, "fit", FORMULA, "sleepstudy", "--output", tmp_path / "fit.txt") == (0, "", "")
+    assert (tmp_path / "fit.txt").read_text() == run(capsys, "fit", FORMULA, "sleepstudy")[1]

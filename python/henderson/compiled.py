@@ -18,6 +18,13 @@ from henderson.optimum import CONVERGED, EXPECTED_DROP
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 Callback = Callable[[Vector, float, int, float], object]
+Arrays = tuple[
+    Sequence[Vector | None],
+    Sequence[NDArray[np.int32]],
+    Sequence[int],
+    Sequence[tuple[int, Sequence[Vector | None]]],
+    Vector | None,
+]
 NO_PROGRESS = "no progress"
 CONVERGED_CODE, NO_PROGRESS_CODE = 0, 3  # in the status of `fit_responses`
 
@@ -78,7 +85,7 @@ class CompiledProblem:
         represented: tuple[int, float] | None = None,
     ) -> None:
         """`represented`: number and sum of log weights of the rows that these rows stand for, see `compression`."""
-        self._arguments = (x, codes, levels, terms, weights)
+        self._arguments: Arrays = (x, codes, levels, terms, weights)
         self._represented = represented
         self._threads = threads
         self._limits: Vector | None = None
@@ -88,9 +95,8 @@ class CompiledProblem:
         self._root = extreme_root(weights)
         if self._root is not None:
             self._require_weighted_scale(self._root, y)
-        rows = len(y) if represented is None else represented[0]
-        if self._problem.p >= rows:
-            raise errors_fit.too_few_rows(rows, self._problem.p)
+        if self._problem.p >= self.nobs:
+            raise errors_fit.too_few_rows(self.nobs, self._problem.p)
 
     def _compile(self, y: Vector) -> _core.Problem:
         return _core.Problem(y, *self._arguments, threads=self._threads, represented=self._represented)
@@ -103,14 +109,24 @@ class CompiledProblem:
         elif y is not self._y:
             if self._root is not None:
                 require_weighted_scale(self._root, "y", 0, y)
-            problem.set_response(y)
+            problem.set_response(np.asarray(y))  # not a guard: a fit may be without its rows
         self._y = y
         return problem
+
+    @property
+    def nobs(self) -> int:
+        """The number of observations: of rows, or of those that they stand for."""
+        return len(self._y) if self._represented is None else self._represented[0]
 
     @property
     def threads(self) -> int:
         """The number of threads asked for, 0 for as many as are useful."""
         return self._threads
+
+    @property
+    def arrays(self) -> Arrays:
+        """What was compiled: columns of X, codes and levels of the factors, (factor, columns) of the terms, weights."""
+        return self._arguments
 
     @property
     def kept(self) -> list[int]:
@@ -258,7 +274,7 @@ class CompiledProblem:
         if not is_stuck and not (found.status == CONVERGED and found.decrement > EXPECTED_DROP):
             return
         theta = found.theta
-        if not np.isfinite(problem.criterion(theta, reml)) or problem.solve(theta, reml).sigma <= _rounding(y):
+        if not np.isfinite(problem.criterion(theta, reml)) or problem.solve(theta, reml).sigma <= rounding(y):
             raise errors_fit.exact_fit()
 
     def _require_weighted_scale(self, root: Vector, y: Vector) -> None:
@@ -281,7 +297,7 @@ class CompiledProblem:
         self._problem = None
 
 
-def _rounding(y: Vector) -> float:
+def rounding(y: Vector) -> float:
     """Residual standard deviation below which there is nothing but rounding error in a fit of `y`."""
     return max(1e-7 * float(np.std(y)), 1e-15 * float(np.abs(y).max()))
 
@@ -290,7 +306,7 @@ def _without_residuals(y: Matrix, sigma: Vector) -> list[int]:
     """The columns of `y` whose residual standard deviation may be rounding error."""
     top = np.maximum(y.max(axis=0), -y.min(axis=0)) if y.size else np.zeros(len(sigma))
     suspects = np.flatnonzero(sigma <= 1e-7 * top)  # std(y) <= max|y|
-    return [int(r) for r in suspects if sigma[r] <= _rounding(y[:, r])]
+    return [int(r) for r in suspects if sigma[r] <= rounding(y[:, r])]
 
 
 def _theta_limits(terms: Sequence[Sequence[Vector | None]], weights: Vector | None) -> Vector:

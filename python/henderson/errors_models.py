@@ -40,11 +40,12 @@ def rows_differ(one: str, rows: int, other: str, other_rows: int) -> DataError:
     )
 
 
-def responses_differ(one: str, response: str, other: str, other_response: str, row: int) -> DataError:
+def responses_differ(one: str, response: str, other: str, other_response: str, row: int | None) -> DataError:
     if response != other_response:
         what = f"'{one}' models {response} and '{other}' models {other_response}"
     else:
-        what = f"The responses of '{one}' and '{other}' differ (first in row {row} of those used)"
+        place = "" if row is None else f" (first in row {row} of those used)"
+        what = f"The responses of '{one}' and '{other}' differ{place}"
     return DataError(f"{what}: likelihoods can be compared for the same response in the same rows only.")
 
 

@@ -52,6 +52,13 @@ def learn(node: Call | Code, source: Source, context: Mapping[str, Any]) -> tupl
     return values, spec
 
 
+def restored(node: Call | Code, learned: Mapping[str, Any]) -> Any:
+    """The specification of an expression whose transformations have learned something before."""
+    from formulaic import ModelSpec
+
+    return ModelSpec(f"0 + {_source(node)}", output="numpy", na_action="ignore", transform_state=dict(learned))
+
+
 def apply(node: Call | Code, spec: Any, source: Source, missing: Mask | None, context: Mapping[str, Any]) -> Numbers:
     """Values at other rows, NaN where an input is missing."""
     label = to_text(node)

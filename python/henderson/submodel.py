@@ -36,3 +36,8 @@ def by_criterion(model: LinearMixedModel, *, reml: bool) -> LinearMixedModel:
         return model
     found = model._problem.fit(model._y, reml)
     return type(model)(model.design, model._problem, found, model._y, reml, model.call)
+
+
+def stand_in(model: LinearMixedModel) -> LinearMixedModel:
+    """The fit on rows with the same cross-products: itself, unless it was loaded without its rows."""
+    return model if model._stand_in is None else model._stand_in

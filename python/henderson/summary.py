@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from henderson import errors_fit
+from henderson import errors_fit, errors_simulation
 from henderson.inference import coefficients
+from henderson.optimum import GIVEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -179,7 +180,7 @@ def _gathered(
             "-2*log(L)": model.criterion,
             "df.resid": model.df_resid,
         },
-        residual_quantiles=np.quantile(model.residuals("scaled"), [0, 0.25, 0.5, 0.75, 1]) if quantiles else None,
+        residual_quantiles=model.row_facts.residual_quantiles if quantiles else None,
         varcorr=model.varcorr,
         nobs=model.nobs,
         ngroups=model.ngroups,
@@ -200,7 +201,9 @@ def notes(model: LinearMixedModel) -> tuple[str, ...]:
     result = []
     if model.aliased:
         result.append(errors_fit.aliased_note(model.aliased))
-    if not found.converged:
+    if found.status == GIVEN:
+        result.append(errors_simulation.given_note())
+    elif not found.converged:
         result.append(errors_fit.not_converged_note(found.status, found.evaluations, found.decrement))
     deficient = _deficient_terms(model.varcorr, found.ranks)
     if deficient:

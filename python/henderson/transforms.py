@@ -68,6 +68,11 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
     "sd": lambda x: np.std(x, ddof=1), "var": lambda x: np.var(x, ddof=1),
 }  # fmt: skip
 _OF_FORMULAIC = frozenset({"bs", "cr", "cs", "cc", "poly", "hashed", "lag", "exp2", "exp10", "standardize"})
+_SYNONYMS = frozenset({"identity", "as.numeric", "as.integer", "as.double", "c"})
+FUNCTIONS = frozenset(
+    {*_ELEMENTWISE, *_SUMMARIES, *_OF_FORMULAIC, *CATEGORICAL_CALLS, *_SYNONYMS, "log", "scale", "center", "I"}
+)
+"""What a formula may call without a context; numpy's functions are called by their full names."""
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "^": np.power, "%%": np.mod,
     "%/%": np.floor_divide,
@@ -279,8 +284,7 @@ class Evaluator:
             return self._apply(node, _of_numpy(name))
         if name in _OF_FORMULAIC:
             return self._formulaic(node)
-        known = sorted({*_ELEMENTWISE, *_SUMMARIES, *_OF_FORMULAIC, *CATEGORICAL_CALLS, "log", "scale", "center", "I"})
-        raise errors.transform_unknown(name, known)
+        raise errors.transform_unknown(name, sorted(FUNCTIONS - _SYNONYMS))
 
     def _apply(self, node: Call, function: Callable[..., Any]) -> Value:
         """Call a function; a summary of the rows, such as a mean, is remembered for new data."""

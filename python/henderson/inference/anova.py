@@ -8,7 +8,6 @@ from henderson import errors_inference
 from henderson.inference import comparison
 from henderson.inference.degrees import fixed_effect_tests, method_name
 from henderson.inference.f_tables import FRow, f_columns, f_row
-from henderson.inference.term_contrasts import term_contrasts
 from henderson.significance import AnovaTable
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def anova(
     tests = fixed_effect_tests(model, ddf, vcov, cluster)
     rows = [
         f_row(label, tests, contrasts) if len(contrasts) else FRow(label, NAN, 0.0, NAN, NAN, NAN)
-        for label, contrasts in term_contrasts(tests.model, kind)
+        for label, contrasts in model.row_facts.term_contrasts(kind)
     ]
     heading = (f"Type {TYPES[kind]} Analysis of Variance Table with {method_name(tests)}",)
     return AnovaTable(heading, tuple(row.label for row in rows), f_columns(rows), tests.notes)

@@ -14,7 +14,6 @@ from henderson import errors_fit, errors_models
 from henderson.formatting import format_number
 from henderson.inference import identifiability
 from henderson.inference.simplification import Simplification, suggest
-from henderson.inference.variance_shares import mean_products
 from henderson.optimum import EXPECTED_DROP
 from henderson.summary import term_label
 
@@ -86,7 +85,7 @@ class ModelCheck:
         return pd.DataFrame(rows, columns=["check", "level", "item", "value"])
 
     def __str__(self) -> str:
-        lines = [f"Check of {self.formula}", ""]
+        lines = [self._title(), ""]
         for finding in self.findings:
             start = f"  {finding.level:<8}{finding.check:<16}"
             for text in finding.texts:
@@ -94,6 +93,9 @@ class ModelCheck:
                 start = " " * len(start)
         lines += ["", *self._conclusion()]
         return "\n".join(lines)
+
+    def _title(self) -> str:
+        return f"Check of {self.formula}"
 
     def _conclusion(self) -> list[str]:
         if self.suggestion is not None:
@@ -114,7 +116,7 @@ class ModelCheck:
             for finding in self.findings
         )
         end = "<br>".join(escape(line) for line in self._conclusion())
-        title = f"<p>Check of <code>{escape(self.formula)}</code></p>"
+        title = f"<p>{escape(self._title())}</p>"
         return f"<div class='henderson'>{title}<table>{rows}</table><p>{end}</p></div>"
 
 
@@ -183,7 +185,7 @@ def _covariances(model: LinearMixedModel) -> Finding:
     numbers: dict[str, float] = {}
     for t, (term, covariance) in enumerate(zip(model.design.terms, model.varcorr.terms, strict=True)):
         rank, size = model.optimum.ranks[t], len(term.names)
-        scale = np.sqrt(np.diag(mean_products(model.design, t)))
+        scale = np.sqrt(np.diag(model.row_facts.mean_products[t]))
         scaled = covariance.covariance * np.outer(scale, scale)
         values, directions = np.linalg.eigh(scaled)
         values = np.maximum(values, 0.0)[::-1]

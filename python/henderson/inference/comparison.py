@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson import errors_models
+from henderson.absent import first_change, same_values
 from henderson.inference import nesting
 from henderson.inference.mixtures import Mixture, chi_square_tail
 from henderson.significance import AnovaTable, TableColumn
@@ -136,10 +137,9 @@ def _require_same_data(named: Sequence[tuple[str, LinearMixedModel]]) -> None:
         a, b = one.design, other.design
         if a.n != b.n:
             raise errors_models.rows_differ(first, a.n, name, b.n)
-        if not np.array_equal(a.y, b.y):
-            row = int(np.argmax(a.y != b.y))
-            raise errors_models.responses_differ(first, a.response_name, name, b.response_name, row)
-        if not np.array_equal(_weights(one), _weights(other)):
+        if not same_values(a.y, b.y):
+            raise errors_models.responses_differ(first, a.response_name, name, b.response_name, first_change(a.y, b.y))
+        if not same_values(_weights(one), _weights(other)):
             raise errors_models.weights_differ(first, name)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from henderson import errors_inference
 from henderson.coefficient_layout import coefficient_layout
 from henderson.formatting import WIDTH
-from henderson.inference import estimability
 from henderson.inference.degrees import FixedEffectTests, TTests, fixed_effect_tests, method_name
 from henderson.inference.distributions import check_level
 from henderson.inference.f_tables import f_columns, f_row
@@ -197,7 +196,7 @@ def _estimable(model: LinearMixedModel, forms: LinearForms) -> Matrix:
     """The weights of the coefficients kept."""
     if not model.aliased:
         return forms.weights
-    rule = estimability.estimability(model)
+    rule = model.row_facts.estimability
     concerned = forms.of_columns | forms.weights[:, list(rule.aliased)].any(axis=1)
     for label, is_wrong in zip(forms.labels, concerned & ~rule.is_estimable(forms.weights), strict=True):
         if is_wrong:

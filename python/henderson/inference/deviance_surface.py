@@ -127,7 +127,7 @@ class DevianceSurface:
             rows = np.triu_indices(len(lam))[1]
             size = sigma * np.sqrt((np.einsum("ij,ij->i", lam, lam) + 1.0 / square) / count)
             parts.append(size[order[rows]])
-        result = np.concatenate([*parts, [1.0 / np.sqrt(2.0 * len(self._y))]])
+        result = np.concatenate([*parts, [1.0 / np.sqrt(2.0 * self._problem.nobs)]])
         if self._pair is not None:
             result[list(self._pair)] = 1.0 / np.sqrt(levels[self._term])
         return result
@@ -153,11 +153,11 @@ class DevianceSurface:
         flat = self.factors(x)
         log_det, pwrss, log_det_slope, pwrss_slope, beta = self._problem.deviance_parts(self._y, flat)
         precision = np.exp(-2.0 * x[-1])
-        value = log_det + len(self._y) * (LOG_2PI + 2.0 * x[-1]) + pwrss * precision
+        value = log_det + self._problem.nobs * (LOG_2PI + 2.0 * x[-1]) + pwrss * precision
         by_factor = log_det_slope + precision * pwrss_slope
         slope = np.empty(len(x))
         slope[:-1] = by_factor[self._places] * np.exp(-x[-1])
-        slope[-1] = 2.0 * (len(self._y) - pwrss * precision) - by_factor @ flat
+        slope[-1] = 2.0 * (self._problem.nobs - pwrss * precision) - by_factor @ flat
         if self._pair is not None:
             a, b, psi = self._pair
             length, sine, cosine = np.exp(x[b]), np.sin(x[psi]), np.cos(x[psi])

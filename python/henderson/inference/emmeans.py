@@ -13,22 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson import errors, errors_means
+from henderson.absent import mean_of
 from henderson.expression import Call, Name, columns_of, strip_parentheses, to_text
 from henderson.inference.degrees import FixedEffectTests, fixed_effect_tests
 from henderson.inference.distributions import check_level
-from henderson.inference.estimability import estimability
+from henderson.inference.grid_columns import Reduction, kind_of, numbers, reduced
 from henderson.inference.linear_estimates import LinearEstimates
 from henderson.inference.marginal_means import By, MarginalMeans
-from henderson.inference.reference_grid import (
-    Reduction,
-    ReferenceGrid,
-    grid_names,
-    kind_of,
-    numbers,
-    reduced,
-    reference_grid,
-    slope_grid,
-)
+from henderson.inference.reference_grid import ReferenceGrid, grid_names, reference_grid, slope_grid
 
 if TYPE_CHECKING:
     from henderson.design import DesignMatrices
@@ -261,7 +253,7 @@ def _estimates(
     functions = grid.averages(names, weights)
     labels = grid.cells(names) if names else {"1": ["overall"]}
     constants = np.full(len(functions), offset)
-    return LinearEstimates(tests, estimability(model), labels, groups, functions, constants)
+    return LinearEstimates(tests, model.row_facts.estimability, labels, groups, functions, constants)
 
 
 def _averaged(grid: ReferenceGrid, names: Sequence[str]) -> str:
@@ -270,7 +262,7 @@ def _averaged(grid: ReferenceGrid, names: Sequence[str]) -> str:
 
 
 def _mean_offset(design: DesignMatrices) -> float:
-    return 0.0 if design.offset is None else float(np.mean(design.offset))
+    return 0.0 if design.offset is None else mean_of(design.offset)
 
 
 def _notes(design: DesignMatrices, estimates: LinearEstimates, names: Sequence[str], weights: str) -> tuple[str, ...]:

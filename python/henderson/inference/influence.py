@@ -79,7 +79,7 @@ class Influence:
 
     @property
     def covratio(self) -> pd.Series[float]:
-        """|Cov(beta_(g))| / |Cov(beta)|: above 1, the rows make the estimates more precise."""
+        """``|Cov(beta_(g))| / |Cov(beta)|``: above 1, the rows make the estimates more precise."""
         return self._series("covratio")
 
     @property

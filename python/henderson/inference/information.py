@@ -146,6 +146,7 @@ def information(model: LinearMixedModel) -> Information:
     >>> np.sqrt(np.diag(found.covariance)).round(3)  # standard errors of theta and sigma
     array([0.377, 7.146])
     """
+    model = model.stand_in
     at = np.asarray(model.optimum.theta, dtype=np.float64)
     sizes = tuple(len(term.columns) for term in model.design.terms)
     sigma, pwrss = model.sigma, model.solution.pwrss

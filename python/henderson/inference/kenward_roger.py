@@ -125,7 +125,7 @@ def _moments(a1: float, a2: float, rank: int) -> tuple[float, float]:
 
 def kenward_roger(model: LinearMixedModel) -> KenwardRoger:
     """Adjusted covariance matrix of the fixed effects; a fit by maximum likelihood is fitted again by REML."""
-    model = submodel.by_criterion(model, reml=True)
+    model = submodel.by_criterion(model.stand_in, reml=True)
     entries = _entries(model)
     effects = effects_of(model)
     factors = _factors(effects)

@@ -14,7 +14,7 @@ from henderson import errors_means
 from henderson.inference.contrast_families import ContrastFamily, contrast_family
 from henderson.inference.degrees import FixedEffectTests, TTests
 from henderson.inference.estimability import Estimability
-from henderson.inference.reference_grid import kind_of
+from henderson.inference.grid_columns import kind_of
 from henderson.levels import level_text
 from henderson.significance import AnovaTable, TableColumn
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from henderson.absent import AbsentRows, fingerprint_of, groups_fingerprint
 from henderson.design import stack
 
 if TYPE_CHECKING:
@@ -22,12 +23,17 @@ TOLERANCE = 1e-8
 
 
 def spans(large: Columns, small: Columns, n: int) -> bool:
-    """Whether every column of `small` is a linear combination of those of `large`."""
-    known = {id(column) for column in large}
-    others = [column for column in small if id(column) not in known]  # shared ones need no look
+    """Whether every column of `small` is a linear combination of those of `large`.
+
+    Of fits that were loaded without their rows: whether it is one of them.
+    """
+    is_absent = any(isinstance(column, AbsentRows) for column in (*large, *small))
+    mark = fingerprint_of if is_absent else id
+    known = {mark(column) for column in large}
+    others = [column for column in small if mark(column) not in known]  # shared ones need no look
     if not others:
         return True
-    if not large:
+    if not large or is_absent:
         return False
     wanted = stack(others, n)
     basis = _orthonormal(stack(list(large), n))
@@ -92,6 +98,8 @@ def same_groups(one: Factor, other: Factor) -> bool:
     """Whether two factors put the same rows together."""
     if one.n_levels != other.n_levels:
         return False
+    if isinstance(one.codes, AbsentRows) or isinstance(other.codes, AbsentRows):
+        return groups_fingerprint(one.codes) == groups_fingerprint(other.codes)
     if one.codes is other.codes:
         return True
     image = np.full(one.n_levels, -1, dtype=np.int64)

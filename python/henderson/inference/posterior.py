@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from henderson import errors_fit
+from henderson.absent import require_rows
 from henderson.conversion import as_float
 from henderson.inference import products
 
@@ -80,6 +81,7 @@ def random_leverages(model: LinearMixedModel) -> Vector:
     The diagonal of Z H Z'W, exactly; H as in `solve_random`. Their sum is the number of degrees of freedom that the
     random effects take, between 0 (no variance) and the rank of Z.
     """
+    require_rows(model.design.y)
     return model._problem.random_leverages(model.optimum.theta)
 
 

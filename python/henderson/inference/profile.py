@@ -249,7 +249,7 @@ def profile(
     available = params.parameters(model)
     chosen = [available[i] for i in params.selected(available, parameters)]
     sizes = tuple(len(term.columns) for term in model.design.terms)
-    fitted = _by_maximum_likelihood(model)
+    fitted = _by_maximum_likelihood(model.stand_in)
     notes: list[str] = []
     line = StepLine("profile", len(chosen)) if progress else None
     try:

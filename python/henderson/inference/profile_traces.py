@@ -151,7 +151,7 @@ class FixedTrace:
         """The fit with beta_j held at a given theta: from the fit without the constraint, at the same theta."""
         j = self.parameter.row
         distance = (coordinate - at.beta[j]) / at.unscaled_vcov[j, j]
-        variance = (at.pwrss + distance * (coordinate - at.beta[j])) / len(self._y)
+        variance = (at.pwrss + distance * (coordinate - at.beta[j])) / self._problem.nobs
         factors = np.concatenate([lam.ravel() for lam in thetas.relative_factors(theta, self._sizes)])
         beta = at.beta + distance * at.unscaled_vcov[:, j]
         return TracePoint(coordinate, deviance, 2.0 * distance / variance, factors, math.sqrt(variance), beta, theta)

@@ -7,7 +7,7 @@ more than two), the first variable varying fastest. Marginal means are averages 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors, errors_means
+from henderson.absent import mean_of
 from henderson.expression import CATEGORICAL_CALLS, Call, Expression, columns_of, strip_parentheses
-from henderson.levels import Categories, level_text
+from henderson.inference.grid_columns import (
+    Reduction,
+    cell_counts,
+    is_few,
+    kind_of,
+    level_of_cells,
+    levels_of,
+    numbers,
+    occurring,
+    plain,
+    reduced,
+    span,
+)
+from henderson.levels import level_text
 from henderson.newdata import NewRows, design_for
 
 if TYPE_CHECKING:
@@ -25,7 +39,6 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
-Reduction = Callable[[Vector], Any]
 
 LARGEST = 200_000
 """Rows that a reference grid may have."""
@@ -45,8 +58,8 @@ class GridVariable:
     points
         Its values in the order of the grid.
     codes
-        (n,) position of each row of the data among `points`, -1 for none; None for a covariate, which does not divide
-        the data into cells.
+        Position of each cell of the data (a row, as a rule) among `points`, -1 for none; None for a covariate, which
+        does not divide the data into cells.
     categories
         All levels of a categorical column, None for a column of numbers or booleans.
     """
@@ -186,7 +199,7 @@ def reference_grid(
 def slope_grid(model: LinearMixedModel, variable: str, grid: ReferenceGrid) -> ReferenceGrid:
     """The derivative of the rows of a grid in one of its numeric variables, by central differences."""
     column = numbers(model.design, variable)
-    step = STEP * float(np.ptp(column))
+    step = STEP * span(column)
     if step == 0.0:
         raise errors_means.trend_constant(variable)
     at = grid.table[variable]
@@ -223,41 +236,16 @@ def rows_at(design: DesignMatrices, table: Mapping[str, Any], rows: int) -> NewR
     for node in design.formula.offsets:
         for name in columns_of(node):
             if name.name not in columns and name.name in design.recipe.columns:
-                columns[name.name] = np.full(rows, float(numbers(design, name.name).mean()))
+                columns[name.name] = np.full(rows, mean_of(numbers(design, name.name)))
     argument = design.recipe.offset
     if argument is not None and design.recipe.offset_column is not None:
-        columns.setdefault(design.recipe.offset_column, np.full(rows, float(argument.mean())))
+        columns.setdefault(design.recipe.offset_column, np.full(rows, mean_of(argument)))
     return design_for(columns, design, terms=())
-
-
-def numbers(design: DesignMatrices, name: str) -> Vector:
-    """The values of a numeric or boolean column at the rows used."""
-    values = design.recipe.columns[name]
-    if isinstance(values, Categories):
-        values = values.levels.labels.astype(np.float64)[values.codes]
-    return values
-
-
-def levels_of(design: DesignMatrices, name: str) -> Categories:
-    """A categorical column at the rows used, with codes in the order of its levels."""
-    values = design.recipe.columns[name]
-    assert isinstance(values, Categories)
-    return values
-
-
-def kind_of(design: DesignMatrices, name: str) -> str:
-    """Whether a column of the table is "number", "boolean" or "category"; "" if the fixed effects do not use it."""
-    values = design.recipe.columns.get(name)
-    if values is None or isinstance(values, Categories):
-        is_boolean = values is not None and values.levels.labels.dtype == bool
-        return "" if values is None else "boolean" if is_boolean else "category"
-    return "number"
 
 
 def _factor(design: DesignMatrices, name: str, chosen: Any) -> GridVariable:
     categories = levels_of(design, name)
-    labels = categories.levels.labels
-    codes = np.asarray(categories.codes, dtype=np.intp)
+    labels, codes = categories.levels.labels, level_of_cells(categories)
     if chosen is None:
         return GridVariable(name, tuple(labels.tolist()), codes, labels)
     texts = categories.levels.texts()
@@ -277,9 +265,13 @@ def _covariate(
     """A column of numbers or booleans: at its mean, at all its values, or at those chosen."""
     column = numbers(design, name)
     is_boolean = kind_of(design, name) == "boolean"
-    found, codes = np.unique(column, return_inverse=True)
     if chosen is not None and not is_factor:
         return GridVariable(name, _numeric_values(name, chosen))
+    if chosen is None and not (is_factor or cov_reduce is False):
+        few = name in cov_keep if not isinstance(cov_keep, int) else is_few(column, cov_keep)
+        if not few:
+            return GridVariable(name, reduced(name, column, cov_reduce))
+    found, codes = occurring(column)
     if chosen is not None:
         allowed = [bool(value) if is_boolean else float(value) for value in found]
         picked = _values(name, chosen)
@@ -289,27 +281,8 @@ def _covariate(
         position = np.full(len(found), -1, dtype=np.intp)
         position[[allowed.index(value) for value in picked]] = np.arange(len(picked))
         return GridVariable(name, tuple(picked), position[codes])
-    few = name in cov_keep if not isinstance(cov_keep, int) else len(found) <= cov_keep
-    if not (is_factor or few or cov_reduce is False):
-        return GridVariable(name, reduced(name, column, cov_reduce))
-    values = tuple(bool(value) if is_boolean else _plain(value) for value in found)
-    return GridVariable(name, values, codes.astype(np.intp))
-
-
-def reduced(name: str, column: Vector, cov_reduce: Any) -> tuple[float, ...]:
-    """What a numeric variable is held at."""
-    function = cov_reduce.get(name, np.mean) if isinstance(cov_reduce, Mapping) else cov_reduce
-    if function is True:
-        function = np.mean
-    if not callable(function):
-        raise errors_means.reduction_type(function)
-    try:
-        reduced = np.atleast_1d(np.asarray(function(column), dtype=np.float64))
-    except (TypeError, ValueError):
-        reduced = np.array([np.nan])
-    if reduced.ndim != 1 or not len(reduced) or not np.isfinite(reduced).all():
-        raise errors_means.reduction_invalid(name, reduced)
-    return tuple(_plain(value) for value in reduced)
+    values = tuple(bool(value) if is_boolean else plain(value) for value in found)
+    return GridVariable(name, values, codes)
 
 
 def _values(name: str, chosen: Any) -> list[Any]:
@@ -325,14 +298,8 @@ def _numeric_values(name: str, chosen: Any) -> tuple[Any, ...]:
     for value in _values(name, chosen):
         if isinstance(value, str | bool | np.bool_) or not np.isreal(value) or not np.isfinite(value):
             raise errors_means.at_not_numeric(name, value)
-        values.append(_plain(value))
+        values.append(plain(value))
     return tuple(values)
-
-
-def _plain(value: Any) -> int | float:
-    """A number as Python has it, whole numbers as int."""
-    number = float(value)
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _columns(variables: Sequence[GridVariable]) -> list[Any]:
@@ -359,14 +326,16 @@ def _places(sizes: Sequence[int]) -> NDArray[np.intp]:
 def _frequencies(design: DesignMatrices, variables: Sequence[GridVariable]) -> Vector:
     """Number of rows of the data in the cell of each row of the grid."""
     sizes = [len(variable.points) if variable.codes is not None else 1 for variable in variables]
-    key = np.zeros(design.n, dtype=np.intp)
-    inside = np.ones(design.n, dtype=bool)
+    weights = cell_counts(design)
+    cells = design.n if weights is None else len(weights)
+    key = np.zeros(cells, dtype=np.intp)
+    inside = np.ones(cells, dtype=bool)
     stride = 1
     for variable, size in zip(variables, sizes, strict=True):
         if variable.codes is not None:
             inside &= variable.codes >= 0
             key += stride * variable.codes
             stride *= size
-    counts = np.bincount(key[inside], minlength=stride).astype(np.float64)
+    counts = np.bincount(key[inside], None if weights is None else weights[inside], stride).astype(np.float64)
     full = [len(variable.points) for variable in variables]
     return np.broadcast_to(counts.reshape(sizes, order="F"), full).reshape(-1, order="F")

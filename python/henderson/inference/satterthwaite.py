@@ -20,7 +20,7 @@ so that the origin of a predictor costs no digits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ def combined(nu: Vector) -> float:
 
 def satterthwaite(model: LinearMixedModel) -> Satterthwaite:
     """Derivatives of the covariance matrix of the fixed effects, and the covariance of what it depends on."""
-    information = model.information
+    information, model = model.information, model.stand_in
     unscaled, sigma = model.solution.unscaled_vcov, model.sigma
     derivatives = []
     triangles = [products.triangle(model.design, t) for t in range(len(information.sizes))]
@@ -125,7 +125,7 @@ def projections(model: LinearMixedModel, triangles: Sequence[Matrix]) -> list[Ma
     """
     maps = [triangle if len(triangle) > 1 else np.ones((1, 1)) for triangle in triangles]
     design = products.mapped_columns(model.design, maps)
-    columns = [products.weighted(design, x) for x in _centred(model)]
+    columns = [products.weighted(design, x) for x in centred_columns(model)]
     sums = products.random_sums(design, columns)
     if columns:
         right = [mapping.T @ own for mapping, own in zip(maps, sums, strict=True)]
@@ -147,9 +147,8 @@ def origin(model: LinearMixedModel) -> Matrix:
     return result
 
 
-def _centred(model: LinearMixedModel) -> list[products.Column]:
-    """The columns of X N⁻¹, N of `origin`."""
+def centred_columns(model: LinearMixedModel) -> Iterator[products.Column]:
+    """The columns of X N⁻¹, N of `origin`, one by one."""
     columns = [model.design.x[j] for j in model.kept]
-    if all(x is not None for x in columns):
-        return columns
-    return [None if x is None else x - x.mean() for x in columns]
+    has_ones = any(x is None for x in columns)
+    return (x - x.mean() if has_ones and x is not None else x for x in columns)

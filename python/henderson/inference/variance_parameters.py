@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from henderson import errors, errors_models, theta
 from henderson.formatting import WIDTH, format_number, matrix, right_align
-from henderson.inference.variance_shares import mean_products
 from henderson.varcorr import RESIDUAL
 
 if TYPE_CHECKING:
@@ -221,7 +220,7 @@ def _at_boundary(model: LinearMixedModel, t: int) -> tuple[NDArray[np.bool_], ND
     relative = lam @ lam.T
     if optimum.ranks[t] == optimum.sizes[t]:
         return np.zeros(len(lam), dtype=bool), np.zeros(lam.shape, dtype=bool)
-    mean = np.diag(mean_products(model.design, t))
+    mean = np.diag(model.row_facts.mean_products[t])
     zero = np.sqrt(np.diag(relative) * np.where(mean > 0, mean, 1.0)) < ZERO
     sd = np.where(zero, 1.0, np.sqrt(np.diag(relative)))
     return zero, np.abs(relative / np.outer(sd, sd)) > 1.0 - ZERO

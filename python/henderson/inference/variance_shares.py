@@ -240,7 +240,7 @@ def icc(model: LinearMixedModel) -> IntraclassCorrelation:
     >>> round(fit.icc().adjusted, 4)
     0.4185
     """
-    return IntraclassCorrelation(variance_shares(model))
+    return IntraclassCorrelation(model.row_facts.variance_shares)
 
 
 def r2(model: LinearMixedModel) -> CoefficientOfDetermination:
@@ -271,7 +271,7 @@ def r2(model: LinearMixedModel) -> CoefficientOfDetermination:
     >>> hd.lmer("Reaction ~ Days + (Days | Subject)", hd.datasets.load_sleepstudy()).r2()
     R-squared: marginal 0.2787 (fixed effects), conditional 0.7992 (all effects)
     """
-    return CoefficientOfDetermination(variance_shares(model))
+    return CoefficientOfDetermination(model.row_facts.variance_shares)
 
 
 def design_effect(model: LinearMixedModel) -> DesignEffect:
@@ -308,9 +308,9 @@ def design_effect(model: LinearMixedModel) -> DesignEffect:
     design = model.design
     shares = icc(model).by_group
     rows = {}
-    for factor in design.factors:
-        sizes = np.bincount(factor.codes, minlength=factor.n_levels).astype(float)
-        weighted = float(np.sum(sizes**2) / design.n)
+    for factor, counts in zip(design.factors, model.row_facts.level_sizes, strict=True):
+        sizes = counts.astype(float)
+        weighted = float(np.sum(sizes**2) / model.nobs)
         effect = 1.0 + (weighted - 1.0) * shares[factor.name]
         rows[factor.name] = (
             factor.n_levels,
@@ -318,7 +318,7 @@ def design_effect(model: LinearMixedModel) -> DesignEffect:
             weighted,
             shares[factor.name],
             effect,
-            design.n / effect,
+            model.nobs / effect,
         )
     names = ["levels", "mean_size", "weighted_size", "icc", "design_effect", "effective_n"]
     return DesignEffect(pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("group"))

@@ -14,10 +14,12 @@ from marginaleffects.classes import ModelAbstract, ModelVault
 from numpy.typing import NDArray
 
 from henderson import errors
+from henderson.absent import require_rows
 from henderson.expression import columns_of
 from henderson.inference.degrees import KINDS, FixedEffectTests, fixed_effect_tests
 from henderson.inference.estimability import estimability
-from henderson.inference.reference_grid import grid_names, kind_of, levels_of, numbers, rows_at
+from henderson.inference.grid_columns import kind_of, levels_of, numbers
+from henderson.inference.reference_grid import grid_names, rows_at
 from henderson.levels import level_text
 
 if TYPE_CHECKING:
@@ -184,6 +186,7 @@ class MarginalEffectsModel(ModelAbstract):  # type: ignore[misc]
 
 def model_data(design: DesignMatrices, weights: str | None) -> pl.DataFrame:
     """Response, variables of the fixed effects, offset and weights at the rows used; factors as Enum."""
+    require_rows(design.y)
     columns = {design.response_name: pl.Series(design.response_name, design.y)}
     predictors = grid_names(design)[0]
     for name in (*predictors, *(found.name for node in design.formula.offsets for found in columns_of(node))):

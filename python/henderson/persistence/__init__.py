@@ -1,0 +1,1 @@
+"""Fits as files: `fit.save(path)`, `henderson.load(path)`. The format is documented in docs/saving.md."""
