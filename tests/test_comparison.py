@@ -204,6 +204,19 @@ def test_a_variance_estimated_as_zero_is_said_to_be():
     assert "estimated as zero, at the boundary" in found.notes[-1]
 
 
+def test_an_effect_of_each_level_within_a_group_is_a_special_case_of_a_correlated_one():
+    data = hd.datasets.load_ratpup()
+    whole = hd.lmer("weight ~ sex + (sex | Litter)", data)
+    for part in ("(1 | Litter) + (1 | Litter:sex)", "(1 | Litter:sex)", "(1 | Litter)"):
+        found = hd.anova(hd.lmer(f"weight ~ sex + {part}", data), whole)
+        assert not any("special case" in note for note in found.notes)
+    uncorrelated = hd.lmer("weight ~ sex + (0 + sex || Litter)", data)
+    slopes = hd.lmer("weight ~ sex + (Lsize | Litter)", data)
+    for other in (uncorrelated, slopes):
+        found = hd.anova(hd.lmer("weight ~ sex + (1 | Litter) + (1 | Litter:sex)", data), other)
+        assert "special case" in found.notes[-1]
+
+
 def test_models_that_are_not_nested_are_said_to_be():
     found = compare([sleep(INTERCEPT), sleep("Reaction ~ 1 + (Days | Subject)")])
     assert found.notes[-1].startswith("'m1' is not a special case of 'm2'")

@@ -69,21 +69,44 @@ def variances_added(small: DesignMatrices, large: DesignMatrices) -> int | None:
     places = {i: _same_factor(factor, large.factors) for i, factor in enumerate(small.factors)}
     covered = [0] * len(large.terms)
     for term in small.terms:
-        home = _home(term, places[term.factor], large)
+        columns = term.columns
+        home = _home(columns, places[term.factor], large)
+        if home is None:
+            factor, columns = _divided(term, small.factors[term.factor], large)
+            home = _home(columns, factor, large)
         if home is None:
             return None
-        covered[home] += len(term.columns)
+        covered[home] += len(columns)
     return sum(max(0, len(term.columns) - count) for term, count in zip(large.terms, covered, strict=True))
 
 
-def _home(term: RandomTerm, factor: int | None, large: DesignMatrices) -> int | None:
-    """The smallest term of the larger model, on the same factor, whose effects include those of `term`."""
+def _home(columns: Columns, factor: int | None, large: DesignMatrices) -> int | None:
+    """The smallest term of the larger model, on the same factor, whose effects include these."""
     fitting = [
         place
         for place, other in enumerate(large.terms)
-        if other.factor == factor and spans(other.columns, term.columns, large.n)
+        if other.factor == factor and len(columns) <= len(other.columns) and spans(other.columns, columns, large.n)
     ]
     return min(fitting, key=lambda place: len(large.terms[place].columns), default=None)
+
+
+def _divided(term: RandomTerm, factor: Factor, large: DesignMatrices) -> tuple[int | None, Columns]:
+    """A term such as (1 | g:f) as one on g: the place of g in the larger model, and the columns for each level of f.
+
+    Its effects are those of (0 + f | g) with equal variances and no correlations.
+    """
+    for place, other in enumerate(large.factors):
+        rest = [j for j, variable in enumerate(factor.variables) if variable not in other.variables]
+        is_coarser = len(rest) + len(other.variables) == len(factor.variables) > len(rest) > 0
+        if not is_coarser or factor.combinations is None or isinstance(factor.codes, AbsentRows):
+            continue
+        _, kind = np.unique(factor.combinations[:, rest], axis=0, return_inverse=True)
+        kinds = np.reshape(kind, -1)[factor.codes]
+        levels = range(int(kind.max()) + 1)
+        if len(levels) * len(term.columns) <= max(len(own.columns) for own in large.terms):
+            columns = [1.0 if column is None else column for column in term.columns]
+            return place, [np.where(kinds == level, column, 0.0) for level in levels for column in columns]
+    return None, term.columns
 
 
 def _same_factor(factor: Factor, others: Sequence[Factor]) -> int | None:
