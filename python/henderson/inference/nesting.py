@@ -69,7 +69,7 @@ def variances_added(small: DesignMatrices, large: DesignMatrices) -> int | None:
     places = {i: _same_factor(factor, large.factors) for i, factor in enumerate(small.factors)}
     covered = [0] * len(large.terms)
     for term in small.terms:
-        columns = term.columns
+        columns: Columns = term.columns
         home = _home(columns, places[term.factor], large)
         if home is None:
             factor, columns = _divided(term, small.factors[term.factor], large)
@@ -103,9 +103,9 @@ def _divided(term: RandomTerm, factor: Factor, large: DesignMatrices) -> tuple[i
         _, kind = np.unique(factor.combinations[:, rest], axis=0, return_inverse=True)
         kinds = np.reshape(kind, -1)[factor.codes]
         levels = range(int(kind.max()) + 1)
-        if len(levels) * len(term.columns) <= max(len(own.columns) for own in large.terms):
-            columns = [1.0 if column is None else column for column in term.columns]
-            return place, [np.where(kinds == level, column, 0.0) for level in levels for column in columns]
+        if len(levels) * len(term.columns) <= max(len(wide.columns) for wide in large.terms):
+            own = [1.0 if column is None else column for column in term.columns]
+            return place, [np.where(kinds == level, column, 0.0) for level in levels for column in own]
     return None, term.columns
 
 
