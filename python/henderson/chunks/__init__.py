@@ -1,0 +1,1 @@
+"""Fits to random chunks of groups, averaged."""
