@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/performance.md, between their markers, from results.json."""
+"""The tables of README.md and of pages under docs/, between their markers, from results.json."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,12 @@ from typing import Any
 import limits
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"README.md": ("benchmark",), "docs/performance.md": ("shapes", "memory", "criteria", "costs", "limits", "far")}
+PAGES = {
+    "README.md": ("benchmark",),
+    "docs/performance.md": ("shapes", "memory", "criteria", "costs", "limits", "far"),
+    "docs/large-data.md": ("large",),
+    "docs/coming-from-statsmodels.md": ("statsmodels",),
+}
 PEERS = ("mixedlm", "gpboost", "statsmodels", "lme4")
 TITLES = {"gpboost": "GPBoost"}
 WORSE = 1e-3  # a criterion so far above the best is marked
@@ -20,7 +25,7 @@ Found = dict[str, Any]
 
 
 def write(results: Results) -> None:
-    """Replace the tables of both pages; draw the plots where matplotlib is installed."""
+    """Replace the tables of the pages; draw the plots where matplotlib is installed."""
     import plots
 
     for name, sections in PAGES.items():
@@ -165,6 +170,32 @@ def bare_cell(record: Found) -> str:
     return seconds(record["seconds"]) + mark
 
 
+def against_statsmodels(results: Results) -> list[str]:
+    """Times of the shapes that statsmodels has fitted, or was stopped at, beside henderson's."""
+    versions = results["machine"]["versions"]
+    heads = ["shape", "rows", *(f"{name} {versions[name]}" for name in ("henderson", "statsmodels")), "times as fast"]
+    lines = [row(*heads), "|---|---:|---:|---:|---:|"]
+    for found in measured(results).values():
+        own, other = (found["packages"].get(name, {}) for name in ("henderson", "statsmodels"))
+        taken, own_seconds = other.get("seconds", other.get("stopped")), own["seconds"]
+        if taken is not None:
+            times_as_fast = f"{float(f'{taken / own_seconds:.2g}'):,.0f}"
+            ratio = f"> {times_as_fast}" if "stopped" in other else times_as_fast
+            lines.append(row(found["title"], found["size"].split(";")[0], bare_cell(own), bare_cell(other), ratio))
+    return [*lines, "", f"{signature(results)} From `{_command(results)}`."]
+
+
+def large(results: Results) -> list[str]:
+    """Time and memory of the large tables, henderson's alone."""
+    lines = ["| shape | rows; levels | time | added memory |", "|---|---|---:|---:|"]
+    for found in measured(results).values():
+        if found["is_large"]:
+            own = found["packages"]["henderson"]
+            added = megabytes(own["peak_bytes"] - own["before_bytes"])
+            lines.append(row(found["title"], found["size"], seconds(own["seconds"]), added))
+    return lines
+
+
 def memory(results: Results) -> list[str]:
     """Peak memory that the first call added in each package's process."""
     lines = heading(["shape", "needed", "ratio"], results)
@@ -291,6 +322,8 @@ SECTIONS: dict[str, Callable[[Results], list[str]]] = {
     "benchmark": comparison,
     "shapes": times,
     "memory": memory,
+    "large": large,
+    "statsmodels": against_statsmodels,
     "criteria": criteria,
     "costs": costs,
     "limits": distances,

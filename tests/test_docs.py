@@ -1,55 +1,27 @@
-"""Every ```python block of README.md and docs/*.md runs; a ```text block right after it is what it prints."""
+"""Every ```python block of README.md and of the pages under docs/ runs; a ```text block right after it is what it
+prints, an image after that is a figure that it leaves."""
 
-import ast
-import contextlib
 import difflib
-import io
 import json
 import re
+import sys
 import textwrap
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+import henderson
 import report
+from examples import examples, figure_of, run
+from henderson import LinearMixedModel
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]\d+)?")
-
-
-class Example(NamedTuple):
-    line: int
-    source: str
-    shown: str | None
-
-
-def examples(text: str) -> list[Example]:
-    """The python blocks of a page, each with the text block that follows it directly, if any."""
-    found = []
-    blocks = list(FENCE.finditer(text))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=False):
-        if block[1] != "python":
-            continue
-        adjacent = following and following[1] == "text" and not text[block.end() : following.start()].strip()
-        found.append(Example(text.count("\n", 0, block.start()) + 2, block[2], following[2] if adjacent else None))
-    return found
-
-
-def run(example: Example, namespace: dict, name: str) -> str:
-    """Execute a block as a notebook cell: what it prints, then the repr of its last expression."""
-    tree = ast.parse("\n" * (example.line - 1) + example.source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(tree, name, "exec"), namespace)
-        if last is not None:
-            value = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
-            if value is not None:
-                print(repr(value))
-    return out.getvalue()
 
 
 def without_trailing_blanks(text: str) -> str:
@@ -64,12 +36,26 @@ def agree(shown: str, printed: str) -> bool:
     return all(abs(a - b) <= Decimal((0, (1,), a.as_tuple().exponent)) for a, b in pairs)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_run_and_print_what_the_page_shows(page, tmp_path, monkeypatch):
+def close_all():
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    close_all()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_examples_run_and_show_what_the_page_shows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for example in examples(page.read_text(encoding="utf-8")):
-        printed = without_trailing_blanks(run(example, namespace, page.name))
+        printed, value = run(example, namespace, page.name)
+        printed = without_trailing_blanks(printed)
+        assert example.image is None or figure_of(value) is not None, f"line {example.line} leaves no {example.image}"
+        close_all()  # a page of plots would have too many open
         if example.shown is None or agree(without_trailing_blanks(example.shown), printed):
             continue
         shown = example.shown.splitlines()
@@ -95,7 +81,44 @@ def test_a_block_prints_what_a_notebook_would():
         ```
     """)
     (example,) = examples(page)
-    assert run(example, {}, "page") == example.shown == "2\n"
+    assert run(example, {}, "page")[0] == example.shown == "2\n"
+
+
+def test_an_image_belongs_to_the_python_block_before_it():
+    page = textwrap.dedent("""
+        ```python
+        1
+        ```
+
+        ![One](images/one.png)
+
+        ```python
+        2
+        ```
+
+        ```text
+        2
+        ```
+
+        ![Two](images/two.png)
+
+        Words.
+
+        ![None](images/three.png)
+    """)
+    assert [(example.shown, example.image) for example in examples(page)] == [
+        (None, "images/one.png"),
+        ("2\n", "images/two.png"),
+    ]
+
+
+def test_the_figure_of_axes_and_of_several_axes_is_the_one_they_are_in():
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 2)
+    assert all(figure_of(value) is figure for value in (figure, axes, axes[0, 0], axes[:, 1]))
+    assert figure_of(3.0) is None
+    assert figure_of("text") is None
 
 
 def test_numbers_agree_to_their_last_digit():
@@ -121,7 +144,29 @@ def test_every_shape_far_from_its_limit_is_explained(measured):
     assert not [name for name in report.far_shapes(measured) if f"`{name}`" not in subjects]
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_between_pages_lead_somewhere(page):
+    """Images under images/ are drawn by `make docs`, from the block that each of them follows."""
+    text = page.read_text(encoding="utf-8")
+    drawn = {example.image for example in examples(text)}
+    for target in LINK.findall(text):
+        assert target in drawn or (page.parent / target).exists(), f"{page.name} links to {target}"
+        assert target in drawn or "images" not in Path(target).parts, f"no figure before {target} in {page.name}"
+
+
+def test_images_have_names_of_their_own():
+    images = [page.parent / example.image for page in PAGES for example in examples(page.read_text()) if example.image]
+    assert len(images) == len(set(images))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_methods_and_functions_that_a_page_names_exist(page):
+    """In running text, `fit.name` is an attribute of a fitted model, `hd.name` of the package."""
+    words = " ".join(re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8")))
+    owners = {"fit": LinearMixedModel, "hd": henderson, "hd.plots": henderson.plots, "hd.datasets": henderson.datasets}
+    for owner, name in re.findall(r"(?<![\w.])(fit|hd(?:\.plots|\.datasets)?)\.([a-zA-Z]\w*)", words):
+        known = hasattr(owners[owner], name) or name in ("is_reml", "design", "call")
+        assert known, f"{page.name} speaks of {owner}.{name}"
