@@ -106,9 +106,16 @@ class Inputs:
         return explain_response(problem, name, response, self.offset, None, self.weights)
 
 
-def gather(X: ArrayLike | None, terms: Any, weights: ArrayLike | None, offset: ArrayLike | None) -> Inputs:
-    """Check shapes and convert to what the core takes."""
-    given = _as_terms(terms)
+def gather(
+    X: ArrayLike | None,
+    terms: Any,
+    weights: ArrayLike | None,
+    offset: ArrayLike | None,
+    *,
+    is_estimated: bool = True,
+) -> Inputs:
+    """Check shapes and convert to what the core takes; unless variances are given, whether they can be estimated."""
+    given = _as_terms(terms, is_estimated)
     n = len(given[0].codes)
     x = [] if X is None else _columns("X", X, n)
     w = None if weights is None else _vector("weights", weights, n)
@@ -121,8 +128,8 @@ def gather(X: ArrayLike | None, terms: Any, weights: ArrayLike | None, offset: A
     return Inputs(n, x, given, w, shift)
 
 
-def _as_terms(terms: Any) -> tuple[RandomTerm, ...]:
-    """One term or any iterable of terms, that fit together and whose variances can be estimated."""
+def _as_terms(terms: Any, is_estimated: bool) -> tuple[RandomTerm, ...]:
+    """One term or any iterable of terms, that fit together and whose variances can be estimated, if they are to be."""
     if isinstance(terms, RandomTerm):
         terms = (terms,)
     given = tuple(terms) if isinstance(terms, Iterable) else ()
@@ -134,9 +141,9 @@ def _as_terms(terms: Any) -> tuple[RandomTerm, ...]:
         n = len(given[0].codes)
         if len(term.codes) != n:
             raise errors_fit.wrong_shape(f"codes of terms[{i}]", term.codes.shape, f"({n},)")
-        if term.only_level is not None:
+        if is_estimated and term.only_level is not None:
             raise errors.grouping_one_level(f"terms[{i}]", term.only_level)
-        if term.is_too_fine:
+        if is_estimated and term.is_too_fine:
             raise errors.grouping_too_fine(f"terms[{i}]", n, n)
     return given
 

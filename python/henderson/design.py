@@ -52,6 +52,10 @@ class RandomTerm:
     part: int
 
 
+BY_ROW = "values by row"
+"""Stands for an argument that belongs to the rows of a table, and is not kept."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What has to be remembered to compute the same columns for other rows.
@@ -69,6 +73,9 @@ class Recipe:
         with codes in order.
     is_weighted, weights_column
         Whether there was a ``weights=`` argument, and its name, if it was a column.
+    arguments
+        Those of the arguments ``subset``, ``contrasts`` and ``na_action`` that were given; `BY_ROW` for a subset that
+        was not text.
     """
 
     variables: dict[Expression, Variable]
@@ -79,6 +86,7 @@ class Recipe:
     offset: Numbers | None
     is_weighted: bool = False
     weights_column: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +193,7 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     context: Mapping[str, Any] | None = None,
     data_name: str = "",
+    needs_response: bool = True,
 ) -> DesignMatrices:
     """Formula and table to arrays.
 
@@ -207,6 +216,8 @@ def build_design(
         Functions and constants the formula may use.
     data_name
         What to call the table in print.
+    needs_response
+        False for a design without a response: the formula has none, and y is zero.
 
     Raises
     ------
@@ -223,15 +234,17 @@ def build_design(
     array([0, 0, 1, 1], dtype=int32)
     """
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula)
-    parsed.require_mixed()
+    if needs_response:
+        parsed.require_mixed()
     context = {name: context[name] for name in parsed.identifiers() & context.keys()} if context else {}
     frame = model_frame(
         parsed, data, weights=weights, offset=offset, subset=subset, na_action=na_action, context=context
     )
     named = [argument if isinstance(argument, str) else None for argument in (offset, weights)]
-    recipe = Recipe({}, {}, named[0], context, {}, frame.offset, weights is not None, named[1])
+    arguments = _given(subset, contrasts, na_action)
+    recipe = Recipe({}, {}, named[0], context, {}, frame.offset, weights is not None, named[1], arguments)
     evaluator = Evaluator(frame, recipe.states, context, is_learning=True)
-    y = _response(evaluator, frame.formula)
+    y = response_values(evaluator, frame.formula) if needs_response else np.zeros(frame.n)
     if contrasts is not None and not isinstance(contrasts, Mapping):
         raise errors.argument_type("contrasts", contrasts, "a dict such as {'x': 'sum'}")
     coder = Coder(evaluator, recipe.variables, {name: as_contrast(name, c) for name, c in (contrasts or {}).items()})
@@ -261,6 +274,14 @@ def build_design(
     )
 
 
+def _given(subset: Any, contrasts: Any, na_action: str) -> dict[str, Any]:
+    """The arguments that are not the default."""
+    found: dict[str, Any] = {} if subset is None else {"subset": subset if isinstance(subset, str) else BY_ROW}
+    if contrasts:
+        found["contrasts"] = contrasts
+    return found if na_action == "drop" else found | {"na_action": na_action}
+
+
 def _own_columns(frame: ModelFrame, known: Mapping[Expression, Value]) -> dict[str, Value]:
     """The columns of the table behind the fixed effects and the offsets; most are variables of the formula anyway."""
     columns: dict[str, Value] = {}
@@ -276,7 +297,7 @@ def _own_columns(frame: ModelFrame, known: Mapping[Expression, Value]) -> dict[s
     return columns
 
 
-def _response(evaluator: Evaluator, formula: Formula) -> Numbers:
+def response_values(evaluator: Evaluator, formula: Formula) -> Numbers:
     """The response, numeric and not constant; booleans count as 0 and 1, as in lme4."""
     assert formula.response is not None
     y = evaluator.number(formula.response, "the response")

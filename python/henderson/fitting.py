@@ -2,22 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from henderson import _core, errors
-from henderson.compiled import Callback, CompiledProblem, Vector
+from henderson import errors, errors_moments, errors_solvers
+from henderson.compiled import NO_PROGRESS, Callback, CompiledProblem
 from henderson.compiling import compile_design
 from henderson.conversion import minus
 from henderson.design import DesignMatrices, build_design
+from henderson.formula import Formula
 from henderson.model import LinearMixedModel
+from henderson.moments import fitting as moments
+from henderson.moments.result import MomentFit
 from henderson.options import check_options, checked_start, warn_unless_converged
+from henderson.progress import ProgressLine
+from henderson.solvers.loop import EVALUATION_LIMIT, METHODS, MOST_EVALUATIONS, NEWTON, minimise
+from henderson.solvers.stopping import StoppingRule
+
+MOMENTS = "moments"
+
+
+@overload
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    method: Literal["moments"],
+    weights: str | ArrayLike | None = ...,
+    offset: str | ArrayLike | None = ...,
+    subset: Any = ...,
+    contrasts: Mapping[str, Any] | None = ...,
+    na_action: str = ...,
+    context: Mapping[str, Any] | None = ...,
+    group_size_effect: bool | str | Sequence[str] = ...,
+) -> MomentFit: ...
+
+
+@overload
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    reml: bool = ...,
+    weights: str | ArrayLike | None = ...,
+    offset: str | ArrayLike | None = ...,
+    subset: Any = ...,
+    contrasts: Mapping[str, Any] | None = ...,
+    na_action: str = ...,
+    method: Literal["newton", "em", "px-em", "mm"] = ...,
+    start: ArrayLike | None = ...,
+    max_evaluations: int | None = ...,
+    tolerance: float = ...,
+    callback: Callback | StoppingRule | None = ...,
+    threads: int = ...,
+    progress: bool = ...,
+    context: Mapping[str, Any] | None = ...,
+) -> LinearMixedModel: ...
 
 
 def lmer(
-    formula: str,
+    formula: str | Formula,
     data: Any,
     *,
     reml: bool = True,
@@ -26,14 +74,16 @@ def lmer(
     subset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "drop",
+    method: str = "newton",
     start: ArrayLike | None = None,
-    max_evaluations: int = 200,
+    max_evaluations: int | None = None,
     tolerance: float = 1e-10,
-    callback: Callback | None = None,
+    callback: Callback | StoppingRule | None = None,
     threads: int = 0,
     progress: bool = False,
     context: Mapping[str, Any] | None = None,
-) -> LinearMixedModel:
+    group_size_effect: bool | str | Sequence[str] = False,
+) -> LinearMixedModel | MomentFit:
     """Fit a linear mixed model.
 
     Parameters
@@ -54,25 +104,33 @@ def lmer(
         Coding of categorical variables, by name.
     na_action
         ``"drop"`` leaves out rows with missing values and counts them in the summary; ``"fail"`` refuses them.
+    method
+        ``"newton"``; or ``"em"``, ``"px-em"`` or ``"mm"``, for the same optimum in more and smaller steps, none of them
+        up. These reach a singular optimum in the limit only.
     start
-        Theta to start from; by default a moment estimate.
+        Theta to start from; by default a moment estimate. The other methods start inside the boundary, as they never
+        leave it.
     max_evaluations
-        Give up after so many evaluations of the criterion.
+        Give up after so many evaluations of the criterion: by default 200, 10,000 for the other methods.
     tolerance
-        Stop when the expected further drop of the criterion is less than this, in units of deviance.
+        Stop when the expected further drop of the criterion, by a Newton step, is less than this, in units of deviance.
     callback
-        Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit.
+        Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit. Or a rule such as
+        ``stop_when_stable("x", by=0.1)``.
     threads
         Threads to use, at most 1024; 0 chooses by the size of the problem.
     progress
         Show a line on stderr while fitting.
     context
         Functions and constants the formula may use, by name.
+    group_size_effect
+        With ``"moments"``: add the number of rows of a row's group to the fixed effects. True for every grouping
+        factor, or the names of some.
 
     Returns
     -------
     LinearMixedModel
-        The fit: print it, or its ``summary()``.
+        The fit: print it, or its ``summary()``. With ``method="moments"`` a `MomentFit`.
 
     Raises
     ------
@@ -98,7 +156,12 @@ def lmer(
     >>> fit.fixef.round(3).to_dict()
     {'(Intercept)': 251.405, 'Days': 10.467}
     """
-    check_options(max_evaluations, tolerance, callback, threads, reml)
+    options = FitOptions(start, max_evaluations, tolerance, callback, threads, progress, method)
+    is_moments = options.is_moments
+    if is_moments:
+        options.check_moments(reml)
+    else:
+        options.check(reml, group_size_effect)
     if context is not None and not isinstance(context, Mapping):
         raise errors.argument_type("context", context, "a dict of functions and constants by name")
     design = build_design(
@@ -112,33 +175,88 @@ def lmer(
         context=context,
         data_name=_name(data),
     )
-    y = design.y if design.offset is None else minus(design.y, design.offset)
-    problem = compile_design(design, y, threads)
-    theta = None if start is None else checked_start(start, problem)
-    if progress:
-        found = _fit_showing_progress(problem, y, reml, theta, tolerance, max_evaluations, callback)
-    else:
-        found = problem.fit(y, reml, theta, tolerance, max_evaluations, callback)
-    warn_unless_converged(found, stacklevel=2)
-    return LinearMixedModel(design, problem, found, y, bool(reml), _call(design, weights, offset, subset))
+    call = _call(design, weights, offset, subset)
+    if is_moments:
+        return moments.fit_design(design, group_size_effect, call)
+    return fit_design(design, reml, options, call, stacklevel=3)
 
 
-def _fit_showing_progress(
-    problem: CompiledProblem,
-    y: Vector,
+@dataclass(frozen=True, eq=False)
+class FitOptions:
+    """How a design is fitted; see `lmer`."""
+
+    start: ArrayLike | None = None
+    max_evaluations: int | None = None
+    tolerance: float = 1e-10
+    callback: Callback | StoppingRule | None = None
+    threads: int = 0
+    progress: bool = False
+    method: str = NEWTON
+
+    @property
+    def limit(self) -> int:
+        """Evaluations after which to give up."""
+        return MOST_EVALUATIONS[self.method] if self.max_evaluations is None else self.max_evaluations
+
+    @property
+    def is_moments(self) -> bool:
+        """Whether there is no likelihood to maximise."""
+        method: Any = self.method
+        return isinstance(method, str) and method == MOMENTS
+
+    def check_moments(self, reml: bool) -> None:
+        """Refuse what a fit without a likelihood has no use for."""
+        given = {"reml": reml is not True, "tolerance": self.tolerance != FitOptions.tolerance}
+        given |= {name: getattr(self, name) is not None for name in ("start", "max_evaluations", "callback")}
+        wrong = [name for name, is_given in given.items() if is_given]
+        if wrong:
+            raise errors_moments.option_without_likelihood(wrong)
+
+    def check(self, reml: bool, group_size_effect: Any = False) -> None:
+        """Refuse options that mean nothing."""
+        if group_size_effect is not False:
+            raise errors_moments.option_needs_moments("group_size_effect")
+        method: Any = self.method
+        if not isinstance(method, str) or method not in METHODS:
+            raise errors_solvers.method_unknown(method, (*METHODS, MOMENTS))
+        callback = None if isinstance(self.callback, StoppingRule) else self.callback
+        check_options(self.limit, self.tolerance, callback, self.threads, reml)
+
+
+def fit_design(
+    design: DesignMatrices,
     reml: bool,
-    theta: Any,
-    tolerance: float,
-    max_evaluations: int,
-    callback: Callback | None,
-) -> _core.Optimum:
-    from henderson.progress import ProgressLine
-
-    line = ProgressLine(tolerance, callback)
+    options: FitOptions,
+    call: tuple[tuple[str, str], ...],
+    *,
+    problem: CompiledProblem | None = None,
+    stacklevel: int = 2,
+) -> LinearMixedModel:
+    """Compile a design, unless its `problem` is given, and fit it; warnings are the caller's."""
+    y = design.y if design.offset is None else minus(design.y, design.offset)
+    problem = compile_design(design, y, options.threads) if problem is None else problem
+    theta = None if options.start is None else checked_start(options.start, problem)
+    is_newton = options.method == NEWTON
+    callback = options.callback
+    if isinstance(callback, StoppingRule):
+        callback = callback.watching([design.x_names[j] for j in problem.kept], problem, y, reml, is_busy=is_newton)
+    line = ProgressLine(options.tolerance, callback) if options.progress else None
+    arguments = (theta, options.tolerance, options.limit, callback if line is None else line)
     try:
-        return problem.fit(y, reml, theta, tolerance, max_evaluations, line)
+        if is_newton:
+            found = problem.fit(y, reml, *arguments)
+            warn_unless_converged(found, stacklevel=stacklevel)
+            return LinearMixedModel(design, problem, found, y, bool(reml), call)
+        optimum = minimise(problem, y, reml, options.method, *arguments)
     finally:
-        line.close()
+        if line is not None:
+            line.close()
+    if optimum.status in (EVALUATION_LIMIT, NO_PROGRESS):
+        given = (optimum.status, optimum.evaluations, optimum.decrement, options.method)
+        warnings.warn(errors_solvers.slow(*given), stacklevel=stacklevel)
+    model = LinearMixedModel(design, problem, None, y, bool(reml), call)
+    model.optimum = optimum
+    return model
 
 
 def _name(data: Any) -> str:

@@ -9,9 +9,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from henderson import matrices, ranef, refit, repca, residuals, summary, theta, varcorr
+from henderson import (
+    augment,
+    equation,
+    explain,
+    export,
+    marginal,
+    matrices,
+    predict,
+    ranef,
+    refit,
+    repca,
+    residuals,
+    shrinkage,
+    simulation,
+    submodel,
+    summary,
+    theta,
+    tidy,
+    update,
+    varcorr,
+)
 from henderson.blocks import Blocks, describe
 from henderson.compiled import Callback, CompiledProblem, Solution
+from henderson.diagnostics import autocorrelation, breusch_pagan, diagnose, levene, normality, quantiles, residual_kinds
 from henderson.inference import (
     anova,
     check,
@@ -26,6 +47,8 @@ from henderson.inference import (
     kenward_roger,
     leverage,
     posterior,
+    power,
+    prediction_variance,
     satterthwaite,
     stepwise,
     variance_parameters,
@@ -34,6 +57,9 @@ from henderson.inference import (
 from henderson.interop import maketables, marginaleffects, statsmodels
 from henderson.optimum import CONVERGED, Optimum
 from henderson.options import check_reml, checked_theta
+from henderson.persistence import saving
+from henderson.plots import overview
+from henderson.row_facts import RowFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +92,7 @@ class LinearMixedModel:
         self,
         design: DesignMatrices,
         problem: CompiledProblem,
-        found: _core.Optimum,
+        found: _core.Optimum | None,
         y: Vector,
         reml: bool,
         call: tuple[tuple[str, str], ...] = (),
@@ -75,7 +101,8 @@ class LinearMixedModel:
         self._y = y  # the response as the core has it: offset subtracted
         self.is_reml = reml
         self._problem = problem
-        self._found: _core.Optimum | None = found
+        self._found = found
+        self._stand_in: LinearMixedModel | None = None
         self.call = call
 
     # ------------------------------------------------------------------------------------------------ what was fitted
@@ -88,7 +115,7 @@ class LinearMixedModel:
     @property
     def nobs(self) -> int:
         """Number of rows used."""
-        return len(self.design.y)
+        return self.design.nobs
 
     @property
     def ngroups(self) -> dict[str, int]:
@@ -112,6 +139,8 @@ class LinearMixedModel:
         """Names of the fixed-effects columns that were dropped because earlier columns determine them."""
         kept = set(self.kept)
         return tuple(name for i, name in enumerate(self.design.x_names) if i not in kept)
+
+    stand_in = property(submodel.stand_in)
 
     # ---------------------------------------------------------------------------------------------------- the optimum
 
@@ -176,11 +205,13 @@ class LinearMixedModel:
     check = check.check
     solve_random = posterior.solve_random
     random_leverages = cached_property(posterior.random_leverages)
+    row_facts = cached_property(RowFacts)
     leverage = cached_property(leverage.leverage)
     influence = influence.influence
     information = cached_property(information.information)
     _satterthwaite = cached_property(satterthwaite.satterthwaite)
     _kenward_roger = cached_property(kenward_roger.kenward_roger)
+    _prediction_variances = cached_property(prediction_variance.Variances)
 
     # ------------------------------------------------------------------------------------------ likelihood and its like
 
@@ -266,6 +297,13 @@ class LinearMixedModel:
     r2 = variance_shares.r2
     design_effect = variance_shares.design_effect
 
+    shrinkage = shrinkage.shrinkage
+    glance = tidy.glance
+    tidy = tidy.tidy
+    augment = augment.augment
+    explain = explain.explain
+    equation = equation.equation
+
     rePCA = repca.random_effects_pca  # noqa: N815 - lme4's name
 
     # ------------------------------------------------------------------------------------------------ rows and matrices
@@ -280,16 +318,19 @@ class LinearMixedModel:
         """Fitted values, random effects and offset included, on the index of the table."""
         return self._by_row(self.fitted_values, "fitted")
 
-    @property
-    def resid(self) -> pd.Series[float]:
-        """Response residuals: response minus fitted values."""
-        return self._by_row(residuals.residuals(self, "response"), "resid")
+    resid = property(residual_kinds.response_residuals)
+    residuals = residual_kinds.residuals
+    quantile_residuals = quantiles.quantile_residuals
+    levene = levene.levene
+    breusch_pagan = breusch_pagan.breusch_pagan
+    plot = overview.diagnostics
+    normality = normality.normality
+    autocorrelation = autocorrelation.autocorrelation
+    diagnose = diagnose.diagnose
 
-    def residuals(self, kind: str = "response") -> pd.Series[float]:
-        """Residuals: "response", "pearson" (times sqrt(weights)), "scaled" (also / sigma), "marginal" (y - X beta)."""
-        return self._by_row(residuals.residuals(self, kind), "resid")
-
+    predict = predict.predict
     model_matrix = matrices.model_matrix
+    marginal_cov = marginal.marginal_cov
     Z = cached_property(matrices.random_effects_matrix)
     Lambda = cached_property(matrices.relative_factor)
 
@@ -299,6 +340,10 @@ class LinearMixedModel:
         return pd.Series(values, index=self.index, name=name)
 
     # ----------------------------------------------------------------------------------------------------- other fits
+
+    simulate = simulation.simulate
+    update = update.update
+    power = power.power
 
     def refit(
         self,
@@ -311,6 +356,10 @@ class LinearMixedModel:
     ) -> LinearMixedModel:
         """Fit another response (one value per row used) to the same design; nothing else is computed again."""
         return refit.refit(self, y, start, max_evaluations, tolerance, callback)
+
+    save = saving.save
+    to_dict = export.to_dict
+    to_json = export.to_json
 
     # --------------------------------------------------------------------------------------------------------- printing
 

@@ -90,7 +90,8 @@ def _to_table(model: LinearMixedModel, formula: Formula, data: Any, options: Map
     merged["context"] = _context(model, options)
     if "contrasts" not in options and "contrasts" in merged:
         merged["contrasts"] = _still_used(formula, merged["contrasts"])
-    return lmer(formula, data, **merged)
+    fit: LinearMixedModel = lmer(formula, data, **merged)
+    return fit
 
 
 def _still_used(formula: Formula, contrasts: Mapping[str, Any]) -> dict[str, Any]:
