@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "bindings/errors.hpp"
+#include "core/row_updates.hpp"
 
 namespace py = pybind11;
 
@@ -17,11 +18,11 @@ constexpr double largest = 1e140;  // squares and their sums stay far inside the
 constexpr double smallest = 1e-140;
 
 // One thread while there is little to share: waking the others costs more than a small evaluation.
-int worthwhile_threads(int asked, const ModelData& data) {
+int worthwhile_threads(int asked, const ModelData& data, Index n) {
   Index size = 0;
   for (const RandomTerm& term : data.terms)
     size += data.factors[static_cast<std::size_t>(term.factor)].levels * static_cast<Index>(term.z.size());
-  return data.n + 20 * size < 100000 ? 1 : available_threads(asked);
+  return n + 20 * size < 100000 ? 1 : available_threads(asked);
 }
 
 }  // namespace
@@ -52,12 +53,22 @@ int available_threads(int asked) {
 BoundProblem::BoundProblem(const DoubleArray& y, const py::sequence& x, const py::sequence& codes,
                            const std::vector<Index>& levels, const py::sequence& terms,
                            const std::optional<DoubleArray>& weights, int threads,
-                           const std::optional<std::pair<Index, double>>& represented) {
+                           const std::optional<std::pair<double, double>>& represented) {
+  read(y, x, codes, levels, terms, weights);
+  if (represented) data_.represented = Represented{represented->first, represented->second};
+  asked_threads_ = threads;
+  const py::gil_scoped_release release;
+  check();
+  problem_ = std::make_unique<Problem>(data_, worthwhile_threads(threads, data_, data_.n));
+}
+
+void BoundProblem::read(const DoubleArray& y, const py::sequence& x, const py::sequence& codes,
+                        const std::vector<Index>& levels, const py::sequence& terms,
+                        const std::optional<DoubleArray>& weights) {
   data_.n = y.size();
   if (data_.n == 0) throw std::invalid_argument("no rows");
   data_.y = hold(y);
   if (weights) data_.weights = hold(*weights);
-  if (represented) data_.represented = Represented{represented->first, represented->second};
   for (const auto& column : x) data_.x.push_back(hold_column(column));
   for (std::size_t f = 0; f < levels.size(); ++f) data_.factors.push_back(hold_factor(codes[f], levels[f]));
   for (const auto& item : terms) {
@@ -69,13 +80,44 @@ BoundProblem::BoundProblem(const DoubleArray& y, const py::sequence& x, const py
     data_.terms.push_back(std::move(term));
   }
   if (data_.terms.empty()) throw std::invalid_argument("no random terms");
-  asked_threads_ = threads;
+}
+
+std::unique_ptr<BoundProblem> BoundProblem::with_rows(const DoubleArray& y, const py::sequence& x,
+                                                      const py::sequence& codes, const std::vector<Index>& levels,
+                                                      const py::sequence& terms,
+                                                      const std::optional<DoubleArray>& weights, double sign,
+                                                      double power) {
+  if (x.size() != data_.x.size() || levels.size() != data_.factors.size() || terms.size() != data_.terms.size())
+    throw std::invalid_argument("the rows belong to another design");
+  std::unique_ptr<BoundProblem> out(new BoundProblem());
+  out->read(y, x, codes, levels, terms, weights);
+  for (std::size_t t = 0; t < data_.terms.size(); ++t)
+    if (out->data_.terms[t].z.size() != data_.terms[t].z.size() || out->data_.terms[t].factor != data_.terms[t].factor)
+      throw std::invalid_argument("the rows belong to another design");
+  out->asked_threads_ = asked_threads_;
+  out->has_rows_ = false;
   const py::gil_scoped_release release;
-  check();
-  problem_ = std::make_unique<Problem>(data_, worthwhile_threads(threads, data_));
+  out->check();
+  CrossProducts a;
+  {
+    const std::lock_guard lock(mutex_);
+    a = problem_->cross_products();
+  }
+  if (power != 1) temper(a, power);
+  const RowUpdate found = update_rows(a, out->data_, sign);
+  if (found == RowUpdate::not_there) throw std::invalid_argument("rows that are not there");
+  if (found == RowUpdate::no_place) return nullptr;
+  const int threads = worthwhile_threads(asked_threads_, out->data_, a.n);
+  out->problem_ = std::make_unique<Problem>(std::move(a), threads);
+  return out;
+}
+
+void BoundProblem::require_rows() const {
+  if (!has_rows_) throw std::logic_error("this problem is without its rows");
 }
 
 void BoundProblem::set_response(const DoubleArray& y) {
+  require_rows();
   if (y.size() != data_.n) throw std::invalid_argument("the response must have as many values as the design has rows");
   const py::gil_scoped_release release;
   const std::lock_guard lock(mutex_);
@@ -126,10 +168,11 @@ Vector checked_theta(const BoundProblem& problem, const DenseArray& theta) {
 
 Problem& BoundProblem::unstripped() {
   if (!problem_->cross_products().plan.has_leaves()) return *problem_;
+  require_rows();
   if (!unstripped_) {
     ModelData whole = data_;
     whole.stripping = Stripping::never;
-    unstripped_ = std::make_unique<Problem>(whole, worthwhile_threads(asked_threads_, data_));
+    unstripped_ = std::make_unique<Problem>(whole, worthwhile_threads(asked_threads_, data_, data_.n));
   }
   return *unstripped_;
 }

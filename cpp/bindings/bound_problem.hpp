@@ -24,7 +24,7 @@ class BoundProblem {
   BoundProblem(const DoubleArray& y, const pybind11::sequence& x, const pybind11::sequence& codes,
                const std::vector<Index>& levels, const pybind11::sequence& terms,
                const std::optional<DoubleArray>& weights, int threads,
-               const std::optional<std::pair<Index, double>>& represented);
+               const std::optional<std::pair<double, double>>& represented);
 
   [[nodiscard]] Problem& core() { return *problem_; }
   [[nodiscard]] const Problem& core() const { return *problem_; }
@@ -35,8 +35,22 @@ class BoundProblem {
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
 
   void set_response(const DoubleArray& y);
+  // The problem with these rows too (sign 1) or without them (-1), those that are there tempered to `power` before;
+  // none where it has no place for them. It has no rows: what reads them throws.
+  [[nodiscard]] std::unique_ptr<BoundProblem> with_rows(const DoubleArray& y, const pybind11::sequence& x,
+                                                        const pybind11::sequence& codes,
+                                                        const std::vector<Index>& levels,
+                                                        const pybind11::sequence& terms,
+                                                        const std::optional<DoubleArray>& weights, double sign,
+                                                        double power);
+  // Throws where the rows are not those of the cross-products.
+  void require_rows() const;
 
  private:
+  BoundProblem() = default;
+  void read(const DoubleArray& y, const pybind11::sequence& x, const pybind11::sequence& codes,
+            const std::vector<Index>& levels, const pybind11::sequence& terms,
+            const std::optional<DoubleArray>& weights);
   const double* hold(const DoubleArray& values);
   Column hold_column(const pybind11::handle& column);
   Factor hold_factor(const pybind11::handle& item, Index levels);
@@ -45,6 +59,7 @@ class BoundProblem {
   pybind11::list held_;
   ModelData data_;
   int asked_threads_ = 0;
+  bool has_rows_ = true;
   std::unique_ptr<Problem> problem_;
   std::unique_ptr<Problem> unstripped_;  // made when first asked for, where it differs
   std::mutex mutex_;

@@ -91,6 +91,7 @@ py::list conditional_variances(BoundProblem& problem, const DenseArray& theta, b
 
 py::dict fit_responses(BoundProblem& problem, const py::array_t<double, py::array::f_style>& y, bool reml,
                        const std::optional<DenseArray>& start, double tolerance, int max_evaluations, int threads) {
+  problem.require_rows();
   if (y.ndim() != 2 || y.shape(0) != problem.data().n) throw std::invalid_argument("responses must be (n, r)");
   const Index count = y.shape(1);
   std::optional<Vector> from;
@@ -183,7 +184,7 @@ void register_problem(py::module_& m) {
   problem
       .def(py::init<const DoubleArray&, const py::sequence&, const py::sequence&, const std::vector<Index>&,
                     const py::sequence&, const std::optional<DoubleArray>&, int,
-                    const std::optional<std::pair<Index, double>>&>(),
+                    const std::optional<std::pair<double, double>>&>(),
            "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a, "weights"_a = py::none(), py::kw_only(),
            "threads"_a = 0, "represented"_a = py::none())
       .def_property_readonly("n", [](BoundProblem& self) { return self.core().cross_products().n; })
@@ -221,6 +222,15 @@ void register_problem(py::module_& m) {
       .def("fit", fit, "reml"_a, py::kw_only(), "start"_a = py::none(), "tolerance"_a = 1e-10,
            "max_evaluations"_a = 200, "callback"_a = py::none())
       .def("set_response", &BoundProblem::set_response, "y"_a.noconvert())
+      .def("with_rows", &BoundProblem::with_rows, "y"_a.noconvert(), "x"_a, "codes"_a, "levels"_a, "terms"_a,
+           "weights"_a = py::none(), py::kw_only(), "sign"_a = 1.0, "power"_a = 1.0)
+      .def_property_readonly("observations",
+                             [](BoundProblem& self) { return self.core().cross_products().observations; })
+      .def_property_readonly("y_deviation",
+                             [](BoundProblem& self) {
+                               const CrossProducts& a = self.core().cross_products();
+                               return std::sqrt(std::max(0.0, a.y_spread) / a.weight);
+                             })
       .def("fit_responses", fit_responses, "y"_a, "reml"_a, py::kw_only(), "start"_a = py::none(),
            "tolerance"_a = 1e-10, "max_evaluations"_a = 200, "threads"_a = 0);
   define_random_effects(problem);

@@ -33,6 +33,7 @@ FortranArray solve_random(BoundProblem& problem, const DenseArray& theta, const 
 }
 
 DoubleArray random_leverages(BoundProblem& problem, const DenseArray& theta) {
+  problem.require_rows();
   const Vector at = checked_theta(problem, theta);
   std::optional<Vector> found;
   {

@@ -62,7 +62,10 @@ void improve_least_squares(CrossProducts& a, const ModelData& data, ThreadPool& 
 // the rounding of Q'WQ leaves a c that is not near, and a second step mends it.
 void least_squares(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   constexpr double dwarfed = 1e5;
-  a.y_spread = column_moments({Column{data.y}}, data.weights, data.n, pool).centred(0, 0);
+  const Moments own = column_moments({Column{data.y}}, data.weights, data.n, pool);
+  a.weight = own.weight;
+  a.y_mean = own.pilot[0] + own.mean[0];
+  a.y_spread = own.centred(0, 0);
   a.ols.setZero(a.p);
   improve_least_squares(a, data, pool);
   if (data.y[0] * data.y[0] * static_cast<double>(a.n) > dwarfed * a.y_spread) improve_least_squares(a, data, pool);
@@ -338,7 +341,8 @@ void stacked_row(const CrossProducts& a, const Group& group, Index row, double* 
 
 CrossProducts build_cross_products(const ModelData& data, ThreadPool& pool) {
   CrossProducts a;
-  a.n = a.observations = data.n;
+  a.n = data.n;
+  a.observations = static_cast<double>(data.n);
   if (data.weights != nullptr) a.log_weights = Eigen::Map<const Vector>(data.weights, data.n).array().log().sum();
   if (data.represented) {
     a.observations = data.represented->observations;

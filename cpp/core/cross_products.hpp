@@ -34,7 +34,7 @@ struct LeafProducts {
 
 struct CrossProducts {
   Index n = 0;                    // rows summed over
-  Index observations = 0;         // rows they stand for, nearly always themselves
+  double observations = 0;        // rows they stand for, nearly always themselves
   Index p = 0;                    // rank of X
   double log_weights = 0;         // sum of log w
   double log_det_r = 0;           // log |det R|
@@ -42,6 +42,8 @@ struct CrossProducts {
   std::vector<Index> kept;        // columns of X in Q
   std::vector<AffineMap> random;  // per term: Z_t -> Z~_t
   Vector ols;                     // c: y = Q c + r
+  double weight = 0;              // sum of w
+  double y_mean = 0;              // weighted
   double y_spread = 0;            // weighted sum of squares of y about its mean
 
   EliminationPlan plan;

@@ -209,7 +209,7 @@ Vector solve_moments(const CrossProducts& a, const Moment& m) {
     system(size, i) = m.spread[i];
     right[i] = m.form[i];
   }
-  system(size, size) = static_cast<double>(a.observations - a.p);
+  system(size, size) = a.observations - static_cast<double>(a.p);
   right[size] = a.corner(a.p, a.p);
   Vector out = Vector::Zero(size + 1);
   std::vector<Index> active(static_cast<std::size_t>(size + 1));
@@ -291,7 +291,7 @@ RelativeFactor moment_start(const CrossProducts& a) {
   if (a.plan.has_trailing()) add_pairs(a, view, m);
   add_leaf_pairs(a, view, start, m);
   const Vector solution = solve_moments(a, m);
-  const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / static_cast<double>(a.observations);
+  const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / a.observations;
   Vector ratio = solution.head(size) / sigma2;
   for (Index e = 0; e < size; ++e) {
     if (m.levels[e] == 0)

@@ -61,6 +61,9 @@ RelativeFactor without(const std::vector<std::vector<char>>& effects, RelativeFa
 Problem::Problem(const ModelData& data, int threads)
     : pool_(threads), a_(build_cross_products(data, pool_)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
 
+Problem::Problem(CrossProducts a, int threads)
+    : pool_(threads), a_(std::move(a)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
+
 Index Problem::random_size() const {
   Index q = 0;
   for (const Group& group : a_.plan.groups) q += group.levels * group.effects;

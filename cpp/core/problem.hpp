@@ -29,6 +29,8 @@ struct DevianceParts {
 class Problem {
  public:
   Problem(const ModelData& data, int threads);
+  // Of cross-products that are there: what reads rows must not be asked.
+  Problem(CrossProducts a, int threads);
   // A second workspace for the same design, without threads of its own.
   Problem(const Problem& other) : pool_(1), a_(other.a_), roots_(other.roots_), deviance_(a_, pool_) {}
   Problem& operator=(const Problem&) = delete;

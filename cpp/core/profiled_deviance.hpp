@@ -38,7 +38,9 @@ class ProfiledDeviance {
   // At the factor of the last value().
   void derivatives(const RelativeFactor& factor, bool with_information, Derivatives& out);
 
-  [[nodiscard]] double degrees_of_freedom() const { return static_cast<double>(a_.observations - (reml_ ? a_.p : 0)); }
+  [[nodiscard]] double degrees_of_freedom() const {
+    return a_.observations - (reml_ ? static_cast<double>(a_.p) : 0.0);
+  }
   [[nodiscard]] double sigma2() const { return cholesky_.pwrss() / degrees_of_freedom(); }
   [[nodiscard]] BlockedCholesky& cholesky() { return cholesky_; }
   // sum_j w_j w_j' per group, at the last derivatives().

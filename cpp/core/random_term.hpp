@@ -32,8 +32,8 @@ enum class Stripping { where_it_pays, always, never };
 // Rows may stand for more rows than they are: any rows with the same weighted cross-products give the same criterion up
 // to the number of observations and the determinant of their weights, which are then told apart from the rows.
 struct Represented {
-  Index observations = 0;  // n of the criterion
-  double log_weights = 0;  // sum of the logarithms of their weights
+  double observations = 0;  // n of the criterion
+  double log_weights = 0;   // sum of the logarithms of their weights
 };
 
 struct ModelData {

@@ -40,7 +40,7 @@ DenseModel dense_of(const Design& design, const Vector& theta, bool reml) {
 TEST(problem_rows_may_stand_for_others) {
   for_each_case([](const Design& design, Problem& problem, const Vector& theta, bool reml) {
     ModelData data = design.data();
-    data.represented = Represented{3 * data.n, -1.5};
+    data.represented = Represented{static_cast<double>(3 * data.n), -1.5};
     Problem standing(data, 1);
     const std::optional<Solution> own = problem.solve(theta, reml);
     const std::optional<Solution> other = standing.solve(theta, reml);

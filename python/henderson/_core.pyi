@@ -80,7 +80,7 @@ class Problem:
         weights: Vector | None = None,
         *,
         threads: int = 0,
-        represented: tuple[int, float] | None = None,
+        represented: tuple[float, float] | None = None,
     ) -> None: ...
     @property
     def n(self) -> int: ...
@@ -108,6 +108,22 @@ class Problem:
         callback: Callback | None = None,
     ) -> Optimum: ...
     def set_response(self, y: Vector) -> None: ...
+    def with_rows(
+        self,
+        y: Vector,
+        x: Sequence[Vector | None],
+        codes: Sequence[Codes],
+        levels: Sequence[int],
+        terms: Sequence[tuple[int, Sequence[Vector | None]]],
+        weights: Vector | None = None,
+        *,
+        sign: float = 1.0,
+        power: float = 1.0,
+    ) -> Problem | None: ...
+    @property
+    def observations(self) -> float: ...
+    @property
+    def y_deviation(self) -> float: ...
     def fit_responses(
         self,
         y: Matrix,

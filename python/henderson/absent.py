@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from henderson import errors_persistence
+from henderson import errors_persistence, errors_streaming
 
 Vector = NDArray[np.float64]
 
@@ -44,9 +44,13 @@ class AbsentRows:
     def __repr__(self) -> str:
         return f"<{self.n} rows that were not saved>"
 
+    def error(self) -> Exception:
+        """What to raise where the values are needed."""
+        return errors_persistence.rows_absent(self.path)
+
     def refuse(self, *_: Any, **__: Any) -> NoReturn:
         """Say that the values are absent."""
-        raise errors_persistence.rows_absent(self.path)
+        raise self.error()
 
     __getitem__ = __setitem__ = __iter__ = __contains__ = refuse
     __array__ = __array_ufunc__ = __array_function__ = refuse
@@ -58,6 +62,26 @@ class AbsentRows:
         if name.startswith("__"):
             raise AttributeError(name)
         self.refuse()
+
+
+class RowsElsewhere(AbsentRows):
+    """A vector over the rows of a fit that was updated from its cross-products.
+
+    Parameters
+    ----------
+    n
+        Number of rows.
+    are_known
+        Whether the fit can put its rows together: its `stand_in`.
+    """
+
+    def __init__(self, n: int, *, are_known: bool) -> None:
+        super().__init__(n, "")
+        self.are_known = are_known
+
+    def error(self) -> Exception:
+        """Where the rows are, or that nobody knows."""
+        return errors_streaming.rows_elsewhere() if self.are_known else errors_streaming.rows_unknown("This")
 
 
 class SummarisedRows(AbsentRows):

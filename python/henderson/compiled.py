@@ -217,6 +217,23 @@ class CompiledProblem:
         with self._lock:
             return self._holding(y).deviance_parts(factors)
 
+    def with_rows(self, y: Vector, rows: tuple[Vector, Arrays], *, sign: float, power: float) -> _core.Problem | None:
+        """The core's problem of `y` with more rows or without some, None where its layout has no place for them.
+
+        Parameters
+        ----------
+        y
+            The response of this problem.
+        rows
+            The response of the rows, and their `arrays`; levels are those of this problem and then new ones.
+        sign
+            1 to add the rows, -1 to take them out.
+        power
+            How much the rows of this problem count from now on.
+        """
+        with self._lock:
+            return self._holding(y).with_rows(rows[0], *rows[1], sign=sign, power=power)
+
     def without(self, column: int, y: Vector) -> CompiledProblem:
         """Compile the problem of the columns kept but one (an index into those of X), with `y` as its response."""
         x, codes, levels, terms, weights = self._arguments

@@ -69,6 +69,26 @@ class Factor:
         """(n_levels,) labels as presented; row i belongs to code ``order[i]``."""
         return self.labels[self.order]
 
+    def extended(self, parts: list[Categories]) -> Factor:
+        """The factor at new rows without missing levels: its levels, with the same codes, and then the new ones."""
+        levels = tuple(own.joined(new.levels.labels) for own, new in zip(self.parts, parts, strict=True))
+        codes = [own.find(new.levels.labels)[new.codes] for own, new in zip(levels, parts, strict=True)]
+        if self.combinations is None:
+            return Factor(self.name, codes[0], levels, None, self.variables)
+        known = _keys([self.combinations[:, column] for column in range(len(codes))], levels)
+        keys = _keys(codes, levels)
+        import pandas
+
+        combined = np.asarray(pandas.Index(known).get_indexer(pandas.Index(keys)), dtype=np.int32)
+        fresh = np.flatnonzero(combined < 0)
+        combinations = self.combinations
+        if len(fresh):
+            new = factorize(keys[fresh]).codes
+            combined[fresh] = len(combinations) + new
+            first = fresh[np.unique(new, return_index=True)[1]]
+            combinations = np.vstack([combinations, np.column_stack([code[first] for code in codes])])
+        return Factor(self.name, combined, levels, np.ascontiguousarray(combinations), self.variables)
+
     def find(self, parts: list[Categories]) -> Codes:
         """Codes of new rows, -1 where a level or a combination is new or missing."""
         codes = [

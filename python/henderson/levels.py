@@ -85,11 +85,26 @@ class Levels:
         """Labels by code, as text."""
         return [level_text(label) for label in self.labels.tolist()]
 
+    @cached_property
+    def _index(self) -> Any:
+        import pandas
+
+        return pandas.Index(self.labels)
+
     def find(self, labels: NDArray[Any]) -> Codes:
         """Codes of some labels, -1 for those that are not levels."""
         import pandas
 
-        return np.asarray(pandas.Index(self.labels).get_indexer(pandas.Index(labels)), dtype=np.int32)
+        return np.asarray(self._index.get_indexer(pandas.Index(labels)), dtype=np.int32)
+
+    def joined(self, labels: NDArray[Any]) -> Levels:
+        """These levels, then those among `labels` that are new."""
+        new = labels[self.find(labels) < 0]
+        if not len(new):
+            return self
+        is_plain = self.labels.dtype.kind == new.dtype.kind
+        kinds = (self.labels, new) if is_plain else (self.labels.astype(object), new.astype(object))
+        return Levels(np.concatenate(kinds), self.has_own_order, self.is_ordered)
 
     def only(self, codes: NDArray[np.intp]) -> Levels:
         """The levels of some codes, in the order given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,8 @@ class NewRows:
         By name of the grouping factor: levels that the model was not fitted to, as text, in order of appearance.
     table_index
         Row labels of the table, None for row numbers.
+    coder
+        What the columns were computed with, and the values of the variables.
     """
 
     n: int
@@ -86,6 +88,7 @@ class NewRows:
     offset: Numbers | None
     unseen: dict[str, tuple[str, ...]]
     table_index: Any
+    coder: Coder | None = field(default=None, repr=False)
 
     @property
     def index(self) -> Any:
@@ -162,7 +165,7 @@ def design_for(
         new_terms[index] = NewTerm(codes, own, is_new, new_codes)
     argument = number_or_column(table, "offset", recipe.offset_column if offset is None else offset)
     total = total_offset(evaluator, formula, argument)
-    return NewRows(table.n_rows, coder.columns(formula.fixed)[0], new_terms, total, unseen, table.index)
+    return NewRows(table.n_rows, coder.columns(formula.fixed)[0], new_terms, total, unseen, table.index, coder)
 
 
 def number_or_column(table: Table, what: str, value: Any) -> Numbers | None:

@@ -38,8 +38,8 @@ class RowFacts:
         self._model = model
 
     @cached_property
-    def residual_quantiles(self) -> Vector:
-        """Minimum, quartiles and maximum of the scaled residuals, shape (5,)."""
+    def residual_quantiles(self) -> Vector | None:
+        """Minimum, quartiles and maximum of the scaled residuals, shape (5,); None where the rows are not known."""
         return np.asarray(np.quantile(self._model.residuals("scaled"), QUARTILES))
 
     @cached_property

@@ -1,11 +1,12 @@
-"""A fit with another formula, other data or other options, and everything else as it was."""
+"""A fit with another formula, other data or other options, with more rows or fewer, and everything else as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from henderson import errors, errors_simulation
+from henderson import errors, errors_simulation, errors_streaming
+from henderson.absent import RowsElsewhere
 from henderson.design import BY_ROW
 from henderson.expression import to_text
 from henderson.formula_update import update_formula
@@ -19,21 +20,26 @@ if TYPE_CHECKING:
 OF_ROWS = ("weights", "offset", "subset", "na_action")
 OF_FIT = ("method", "start", "max_evaluations", "tolerance", "callback", "threads", "progress")
 OPTIONS = ("reml", *OF_ROWS, "contrasts", "context", *OF_FIT)
+OF_NEW_ROWS = ("weights", "offset", "forgetting", "keep_rows")
 
 
 def update(
-    model: LinearMixedModel, formula: str | None = None, *, data: Any = None, **options: Any
+    model: LinearMixedModel, formula: Any = None, *, data: Any = None, rows: Any = None, **options: Any
 ) -> LinearMixedModel:
-    """Fit again with another formula, other data or other options; what is not named stays as it was.
+    """Fit again with another formula, other data, other options or more rows; what is not named stays as it was.
 
     Parameters
     ----------
     formula
         ``.`` stands for a side of the old formula: ``". ~ . + x"``, ``". ~ . - (1 | g) + (x | g)"``, ``"log(.) ~ ."``,
         ``". ~ .^2"``; ``"~ . + x"`` keeps the response. Without ``.``, a formula of its own. None: the old one.
+        Or a table: `rows`.
     data
         Another table, or the same. None: the rows of the fit, for formulas over the columns that it keeps (all those of
         its formula, also in new transformations, interactions and random terms).
+    rows
+        A table of rows to add, with the options weights, offset (column name, array or number), forgetting (how much
+        the old rows count from now on, in (0, 1]) and keep_rows (return a fit with all rows in one place).
     **options
         Those of `lmer`: reml, weights, offset, subset, contrasts, na_action, context, method, start, max_evaluations,
         tolerance, callback, threads, progress. Without `data`, weights and offset can only be None, for none.
@@ -56,6 +62,11 @@ def update(
     be compared. With `data` the rows are chosen anew, as `lmer` does. The starting values and tolerances of a fit are
     not kept.
 
+    With `rows` the cross-products of the fit are updated and Newton's method starts at its theta: the result is the fit
+    to all rows. All rows are used, without `subset`; levels of grouping factors may be new, values may not be missing.
+    Forgetting λ raises the densities of the old rows, given the random effects, to the power λ: they count as λ
+    observations each.
+
     Examples
     --------
     >>> import henderson as hd
@@ -64,13 +75,75 @@ def update(
     'Reaction ~ Days + I(Days^2) + (1 | Subject)'
     >>> fit.update(reml=False).is_reml
     False
+    >>> fit.update(hd.datasets.load_sleepstudy()[:10].assign(Subject="400")).ngroups
+    {'Subject': 19}
     """
+    if rows is None and _is_table(formula):
+        formula, rows = None, formula
+    if rows is not None:
+        if formula is not None or data is not None:
+            raise errors_streaming.rows_and_data()
+        return _changed_rows(model, rows, options, is_added=True)
+    if isinstance(model.design.y, RowsElsewhere) and model.design.y.are_known:
+        model = model.stand_in
     for name in options:
         if name not in OPTIONS:
             raise errors_simulation.update_option_unknown(name, OPTIONS)
     target = model.design.formula if formula is None else update_formula(model.design.formula, formula)
     target.require_mixed()
     return _to_own_rows(model, target, options) if data is None else _to_table(model, target, data, options)
+
+
+def downdate(model: LinearMixedModel, rows: Any, **options: Any) -> LinearMixedModel:
+    """Take rows out of the fit again: its cross-products without theirs, and a Newton step or two.
+
+    Parameters
+    ----------
+    rows
+        A table of rows that are in the fit; a row that is there twice is taken out once.
+    **options
+        weights, offset and keep_rows, as in `update`.
+
+    Returns
+    -------
+    LinearMixedModel
+        Another fit; this one does not change. Levels that have no rows left stay, with random effects of zero.
+
+    Raises
+    ------
+    DataError
+        The rows are not in the fit, or too few would be left.
+
+    Notes
+    -----
+    Digits are lost where little is left of much: the error of a cross-product is that of rounding the larger one.
+
+    Examples
+    --------
+    >>> import henderson as hd
+    >>> sleep = hd.datasets.load_sleepstudy()
+    >>> fit = hd.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    >>> fit.downdate(sleep[sleep["Days"] == 9]).nobs
+    162
+    """
+    return _changed_rows(model, rows, options, is_added=False)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "columns") or hasattr(value, "column_names")
+
+
+def _changed_rows(
+    model: LinearMixedModel, rows: Any, options: Mapping[str, Any], *, is_added: bool
+) -> LinearMixedModel:
+    from henderson.streaming.fitting import add_rows, remove_rows
+
+    known = OF_NEW_ROWS if is_added else tuple(name for name in OF_NEW_ROWS if name != "forgetting")
+    for name in options:
+        if name not in known:
+            method = "update()" if is_added else "downdate()"
+            raise errors_streaming.option_unknown(name, method, ", ".join(known))
+    return (add_rows if is_added else remove_rows)(model, rows, dict(options))
 
 
 def _to_table(model: LinearMixedModel, formula: Formula, data: Any, options: Mapping[str, Any]) -> LinearMixedModel:
