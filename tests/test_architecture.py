@@ -19,8 +19,8 @@ LAYERS = (
     {"_version", "_cpu", "errors", "formatting", "theta"},
     {"errors_fit", "errors_moments", "errors_inference", "errors_models", "errors_means", "errors_intervals"},
     {"errors_plots", "errors_predict", "errors_forests", "errors_chunks"},
-    {"errors_learn"},
-    {"errors_persistence", "errors_simulation", "errors_cli", "errors_solvers", "errors_marginal"},
+    {"errors_learn", "errors_differentiable"},
+    {"errors_persistence", "errors_streaming", "errors_simulation", "errors_cli", "errors_solvers", "errors_marginal"},
     {"absent"},
     {"errors_reports", "errors_diagnostics", "errors_mixedlm"},
     {"_core", "expression", "significance", "explanation"},
@@ -123,6 +123,11 @@ LAYERS = (
     {"regression.table"},
     # the front
     {"fitting", "planning"},
+    {"streaming", "streaming.rows", "streaming.ledger"},
+    {"streaming.problem"},
+    {"streaming.model"},
+    {"streaming.fitting"},
+    {"streaming.estimator"},
     {"chunks", "chunks.splitting", "chunks.estimates", "chunks.running"},
     {"chunks.result"},
     {"chunks.fitting"},
@@ -131,6 +136,10 @@ LAYERS = (
     {"interop.mixedlm_model"},
     {"interop.mixedlm_result"},
     {"interop.mixedlm"},
+    {"differentiable", "differentiable.layout"},
+    {"differentiable.objective"},
+    {"differentiable.jax_objective", "differentiable.torch_objective"},
+    {"differentiable.torch_random_effects"},
     {"learn"},
     {"learn.inputs", "learn.least_squares", "learn.level_effects", "learn.model_text", "learn.folds", "learn.steps"},
     {"learn.encoded_columns", "learn.targets", "learn.learner", "learn.random_columns", "learn.random_steps"},
@@ -148,7 +157,7 @@ LAYERS = (
 # Imports inside a function that go the other way: a value that prints itself asks for its printer when it is printed.
 DEFERRED = {
     "inference.power_result": {"markup"},
-    "update": {"fitting"},
+    "update": {"fitting", "streaming.fitting"},
     "summary": {"text", "markup"},
     "varcorr": {"markup"},
     "factor_calls": {"transforms"},
@@ -161,8 +170,15 @@ COMPILED = {"_cpu"}  # extension modules, without a .py file
 
 # Third-party packages that are loaded when used and not before, and modules that must do without.
 LAZY = ("pandas", "formulaic", "scipy", "matplotlib", "polars", "pyarrow", "maketables", "marginaleffects")
+LAZY += ("jax", "torch")
 # modules that need one of them and are imported inside functions only
-LOADED_LATE = {"inference.covariance_matrix", "interop.marginaleffects_model"}
+LOADED_LATE = {
+    "inference.covariance_matrix",
+    "interop.marginaleffects_model",
+    "differentiable.jax_objective",
+    "differentiable.torch_objective",
+    "differentiable.torch_random_effects",
+}
 FORBIDDEN = {
     "formula": ("numpy", "henderson._core"),
     "formula_editing": ("numpy", "henderson._core"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import henderson
+import henderson.differentiable
 import henderson.learn
 from api_reference import directive, listed_names, resolve
 from figures import images, is_current
@@ -17,6 +18,7 @@ from navigation import sections
 
 DOCS = Path(__file__).parents[1] / "docs"
 PACKAGE = Path(henderson.__file__).parent
+PUBLIC = henderson, henderson.datasets, henderson.differentiable, henderson.learn, henderson.plots
 REFERENCE = [
     name for page in sorted((DOCS / "reference").glob("*.md")) for name in listed_names(page.read_text("utf-8"))
 ]
@@ -55,7 +57,7 @@ def test_every_page_is_in_the_navigation_once():
 
 def test_the_reference_lists_every_public_name_once():
     assert len(REFERENCE) == len(set(REFERENCE))
-    public = set().union(*map(public_names, (henderson, henderson.datasets, henderson.learn, henderson.plots)))
+    public = set().union(*map(public_names, PUBLIC))
     assert sorted(public - {"henderson.__version__"} - set(REFERENCE)) == []
 
 

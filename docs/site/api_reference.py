@@ -14,6 +14,7 @@ TOPICAL = "henderson.LinearMixedModel"  # its members are listed by topic
 # classes that users call themselves
 CONSTRUCTED = (
     "henderson.RandomTerm",
+    "henderson.differentiable.RemlObjective",
     "henderson.learn.LinearMixedRegressor",
     "henderson.learn.MixedEffectsEncoder",
     "henderson.learn.MixedEffectsRegressor",

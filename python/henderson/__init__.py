@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from henderson.regression.table import RegressionTable, regression_table
     from henderson.significance import AnovaTable
     from henderson.solvers.stopping import Iterate, StoppingRule, stop_when_stable
+    from henderson.streaming.estimator import StreamingModel
     from henderson.summary import Summary
     from henderson.varcorr import VarCorr
 
@@ -69,6 +70,7 @@ _HOMES = {
     "ResponseFits": "arrays",
     "SingularFitWarning": "errors",
     "StoppingRule": "solvers.stopping",
+    "StreamingModel": "streaming.estimator",
     "Summary": "summary",
     "VarCorr": "varcorr",
     "anova": "inference.comparison",
@@ -112,6 +114,7 @@ __all__ = [
     "ResponseFits",
     "SingularFitWarning",
     "StoppingRule",
+    "StreamingModel",
     "Summary",
     "VarCorr",
     "__version__",

@@ -342,7 +342,7 @@ class LinearMixedModel:
     # ----------------------------------------------------------------------------------------------------- other fits
 
     simulate = simulation.simulate
-    update = update.update
+    update, downdate = update.update, update.downdate
     power = power.power
 
     def refit(
