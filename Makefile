@@ -14,6 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CLANG_FORMAT := $(BIN)/clang-format
 
+# Instruction sets that the core is compiled for here: the baseline and the best of this machine. Wheels have all.
+best := $(if $(shell grep -sm1 avx512vl /proc/cpuinfo),v4,v3)
+builds := --config-settings='cmake.define.HENDERSON_VARIANTS=v1;$(best)'
+
 export PATH := $(abspath $(BIN)):$(PATH)
 
 cpp_files := $(wildcard cpp/core/*.?pp cpp/bindings/*.?pp cpp/tests/*.?pp)
@@ -79,12 +83,12 @@ $(VENV)/.ready: pyproject.toml .ci/check_prerequisites
 
 $(VENV)/.installed: $(VENV)/.ready $(package_files)
 	@echo "Building and installing henderson into $(VENV) (the first time: a few minutes) ..."
-	$(PIP) install --quiet --no-build-isolation .
+	$(PIP) install --quiet --no-build-isolation $(builds) .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.ready $(package_files)
 	@echo "Building and installing henderson[dev] into $(VENV) (the first time: a few minutes) ..."
-	$(PIP) install --quiet --no-build-isolation ".[dev]"
+	$(PIP) install --quiet --no-build-isolation $(builds) ".[dev]"
 	@touch $@ $(VENV)/.installed
 
 # The peers live apart from the packages that the tests run with.
