@@ -1,6 +1,7 @@
 """What users install. Sdist and wheel from a clean tree, the wheel into an empty environment."""
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -91,6 +92,15 @@ def test_wheel_holds_the_package_and_nothing_else(distributions):
     assert {"henderson/py.typed", "henderson/_core.pyi", "henderson/datasets/sleepstudy.csv"} <= set(names)
     assert not [name for name in names if name.endswith((".cpp", ".hpp", ".c", ".h"))]
     assert re.findall(r"henderson/_core_(v\d)\.", "\n".join(names)) == [VARIANT]
+
+
+def test_without_a_choice_every_build_is_installed(clean_tree, tmp_path):
+    """Configured only: compiling all of them is what `VARIANT` saves here."""
+    found = run(sys.executable, "-m", "pybind11", "--cmakedir").strip()
+    options = ("-G", "Ninja", "-DSKBUILD=ON", f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={found}")
+    run("cmake", "-S", clean_tree, "-B", tmp_path, *options)
+    installed = set(re.findall(r"/_core_(v\d)\.", (tmp_path / "cmake_install.cmake").read_text()))
+    assert installed == ({"v1", "v3", "v4"} if platform.machine() in ("x86_64", "AMD64") else {"v1"})
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="auditwheel is for Linux")
