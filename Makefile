@@ -14,9 +14,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CLANG_FORMAT := $(BIN)/clang-format
 
-# Instruction sets that the core is compiled for here: the baseline and the best of this machine. Wheels have all.
-best := $(if $(shell grep -sm1 avx512vl /proc/cpuinfo),v4,v3)
-builds := --config-settings='cmake.define.HENDERSON_VARIANTS=v1;$(best)'
+# The core is compiled for the best instruction set of this machine, as henderson._cpu judges it. Wheels have them all.
+flags := $(shell grep -sm1 ^flags /proc/cpuinfo)
+level_3 := avx avx2 fma bmi1 bmi2 f16c abm movbe
+level_4 := $(level_3) avx512f avx512cd avx512bw avx512dq avx512vl
+runs = $(if $(filter-out $(flags),$(1)),,$(2))
+best := $(or $(call runs,$(level_4),v4),$(call runs,$(level_3),v3),v1)
+builds := --config-settings='cmake.define.HENDERSON_VARIANTS=$(best)'
 
 export PATH := $(abspath $(BIN)):$(PATH)
 

@@ -17,7 +17,8 @@ from henderson import _cpu
 
 pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[1]
-VARIANT = "v3" if _cpu.LEVEL >= 3 else "v1"
+VARIANT = "v3" if _cpu.LEVEL > 3 else "v1"
+"""The instruction set below the best of this machine, which is what `make` compiles for."""
 
 SMOKE_FIT = """
 import sys
@@ -60,10 +61,7 @@ def clean_tree(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def distributions(clean_tree, tmp_path_factory):
-    """`python -m build`: the sdist from the tree, the wheel from the sdist, each in an isolated environment.
-
-    The core is compiled for one instruction set: that which `make` leaves out on most machines.
-    """
+    """`python -m build`: the sdist from the tree, the wheel from the sdist, each in an isolated environment."""
     out = tmp_path_factory.mktemp("dist")
     builds = f"--config-setting=cmake.define.HENDERSON_VARIANTS={VARIANT}"
     run(sys.executable, "-m", "build", "--outdir", out, builds, clean_tree, env=clean_environment())

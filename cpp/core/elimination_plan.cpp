@@ -195,6 +195,12 @@ Index EliminationPlan::node_size() const {
   return is_common && size <= largest_kernel ? size : 1;
 }
 
+const Pattern& EliminationPlan::pattern_at(Index at) const {
+  const auto after = std::upper_bound(patterns.begin(), patterns.end(), at,
+                                      [](Index found, const Pattern& pattern) { return found < pattern.first; });
+  return *(after - 1);
+}
+
 EliminationPlan plan_elimination(const ModelData& data) {
   EliminationPlan plan;
   plan.groups = stacked_groups(data);

@@ -94,6 +94,7 @@ struct EliminationPlan {
   [[nodiscard]] Index place(Code level) const {
     return position.empty() ? level : position[static_cast<std::size_t>(level)];
   }
+  [[nodiscard]] const Pattern& pattern_at(Index at) const;  // of a leading position
   [[nodiscard]] const Host& host_of(const Leaf& leaf) const { return hosts[static_cast<std::size_t>(leaf.host)]; }
   [[nodiscard]] const Pattern& pattern_of(const Host& host) const {
     return patterns[static_cast<std::size_t>(host.pattern)];

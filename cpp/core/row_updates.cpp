@@ -5,6 +5,8 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "core/row_places.hpp"
+
 namespace henderson {
 
 namespace {
@@ -110,9 +112,7 @@ void RowAdder::add_node(std::size_t g) {
 bool RowAdder::couple_leading(std::size_t u) {
   const EliminationPlan& plan = a_.plan;
   const Index position = plan.place(codes_[0]);
-  const auto after = std::upper_bound(plan.patterns.begin(), plan.patterns.end(), position,
-                                      [](Index at, const Pattern& pattern) { return at < pattern.first; });
-  const Pattern& pattern = *(after - 1);
+  const Pattern& pattern = plan.pattern_at(position);
   const auto begin = plan.pattern_rows.begin() + pattern.rows_begin;
   const auto end = begin + pattern.rows_count;
   const auto node = static_cast<Code>(offset(rank(u)));
@@ -216,22 +216,6 @@ bool bind_all(CrossProducts& a, const ModelData& rows, const Vector& ones) {
   return true;
 }
 
-// Room for new levels; false where they change the layout.
-bool grow(CrossProducts& a, const ModelData& rows) {
-  for (Group& group : a.plan.groups) {
-    const Index levels = rows.factors[static_cast<std::size_t>(group.factor)].levels;
-    if (levels <= group.levels) continue;
-    if (a.plan.has_trailing()) return false;
-    const Index batches = lane_batches(levels) * lane_width;
-    a.gram.resize(static_cast<std::size_t>(batches * triangle_size(group.effects)), 0.0);
-    a.xy.resize(static_cast<std::size_t>(batches * group.effects * a.columns()), 0.0);
-    if (!a.plan.position.empty())
-      for (Index level = group.levels; level < levels; ++level) a.plan.position.push_back(static_cast<Code>(level));
-    group.levels = levels;
-  }
-  return true;
-}
-
 // Lanes of effects x columns: columns := columns * change.
 void transform(const Matrix& change, AlignedVector<double>& lanes) {
   const Index columns = change.rows();
@@ -292,7 +276,7 @@ void temper(CrossProducts& a, double power) {
 
 RowUpdate update_rows(CrossProducts& a, const ModelData& rows, double sign) {
   const Vector ones = Vector::Ones(rows.n);
-  if (!bind_all(a, rows, ones) || !grow(a, rows)) return RowUpdate::no_place;
+  if (!bind_all(a, rows, ones) || !make_room(a, rows)) return RowUpdate::no_place;
   RowAdder adder(a, rows, sign);
   for (Index row = 0; row < rows.n; ++row)
     if (const RowUpdate found = adder.add(row); found != RowUpdate::done) return found;

@@ -2,8 +2,7 @@
 //
 // Any affine map of the columns gives the right criterion, so the new rows are mapped as the old ones were. Afterwards
 // Q and r are made what they are in a new A, by the triangle of the new Q'WQ: Q'WQ = n I, and r orthogonal to Q.
-// The layout stays: a row has a place where its levels exist and have met before. With a single grouping factor, levels
-// may be new; in a dense trailing block, meetings of trailing levels.
+// A row has a place where its levels exist and have met before, or row_places.hpp can make room for them.
 #pragma once
 
 #include "core/cross_products.hpp"

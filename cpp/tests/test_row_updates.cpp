@@ -75,6 +75,22 @@ void for_each_design(Body&& body) {
   }
 }
 
+// A design and one of its first rows, which have fewer levels; the others bring the rest.
+struct Growth {
+  Design base, whole, rows;
+};
+
+Growth growing(const Recipe& recipe, const std::vector<Index>& fewer) {
+  Growth out{{}, draw(recipe), {}};
+  const Index first = recipe.n / 2;
+  for (std::size_t f = 0; f < fewer.size(); ++f)
+    for (Index i = 0; i < first; ++i) out.whole.codes[f][static_cast<std::size_t>(i)] %= static_cast<Code>(fewer[f]);
+  out.base = slice(out.whole, 0, first);
+  out.base.levels = fewer;
+  out.rows = slice(out.whole, first, recipe.n - first);
+  return out;
+}
+
 }  // namespace
 
 TEST(rows_added_equal_a_rebuild_from_all_rows) {
@@ -113,34 +129,57 @@ TEST(tempered_rows_count_in_part) {
   });
 }
 
-TEST(new_levels_of_a_single_factor_find_room) {
-  for (const Index effects : {Index{1}, Index{2}, Index{3}}) {
-    const Design whole = draw({"growing", 90, {19}, {{0, effects}}, 2, effects == 2, Layout::crossed});
-    Design base = slice(whole, 0, 60), rows = slice(whole, 60, 30);
-    base.levels[0] = 13;
-    for (std::size_t i = 0; i < base.codes[0].size(); ++i) base.codes[0][i] %= 13;
-    Design expected = whole;
-    std::copy(base.codes[0].begin(), base.codes[0].end(), expected.codes[0].begin());
-    CrossProducts a = build(base);
-    CHECK(update_rows(a, rows.data(), 1) == RowUpdate::done);
-    CHECK(a.leading().levels == 19);
-    Draws draws(5);
-    check_equal(std::move(a), expected, draw_theta(base, draws), 1e-10);
+TEST(new_levels_and_meetings_find_room) {
+  const std::vector<std::pair<Recipe, std::vector<Index>>> cases{
+      {{"one factor", 90, {19}, {{0, 1}}, 2, false, Layout::crossed}, {13}},
+      {{"one factor, slope", 90, {19}, {{0, 2}}, 2, true, Layout::crossed}, {13}},
+      {{"one factor, two slopes", 90, {19}, {{0, 3}}, 2, false, Layout::crossed}, {13}},
+      {{"new leading levels", 80, {19, 6}, {{0, 1}, {1, 1}}, 2, false, Layout::crossed}, {9, 6}},
+      {{"new trailing levels", 80, {19, 6}, {{0, 2}, {1, 1}}, 2, true, Layout::crossed}, {19, 4}},
+      {{"new meetings", 60, {12, 6}, {{0, 1}, {1, 2}}, 2, false, Layout::crossed}, {12, 6}},
+      {{"all of them", 90, {12, 7, 5}, {{0, 2}, {1, 1}, {2, 2}}, 3, true, Layout::crossed}, {8, 5, 3}},
+      {{"two terms of a factor", 90, {15, 8}, {{0, 1}, {1, 2}, {0, 2}}, 2, false, Layout::crossed}, {9, 7}},
+      {{"the trailing factor grows larger", 90, {10, 30}, {{0, 1}, {1, 1}}, 2, false, Layout::crossed}, {10, 8}}};
+  Draws draws(5);
+  for (const auto& [recipe, fewer] : cases) {
+    const Scope scope(recipe.name);
+    const Growth growth = growing(recipe, fewer);
+    CrossProducts a = build(growth.base);
+    CHECK(a.plan.trailing.supernodes.size() <= 1);
+    const Vector theta = draw_theta(growth.base, draws);
+    CHECK(update_rows(a, growth.rows.data(), 1) == RowUpdate::done);
+    for (const Group& group : a.plan.groups)
+      CHECK(group.levels == recipe.levels[static_cast<std::size_t>(group.factor)]);
+    check_equal(a, growth.whole, theta, 1e-10);
+    CHECK(update_rows(a, growth.rows.data(), -1) == RowUpdate::done);
+    Design emptied = growth.base;
+    emptied.levels = growth.whole.levels;
+    check_equal(std::move(a), emptied, theta, 1e-9);
   }
 }
 
+TEST(rows_that_come_one_by_one_find_room) {
+  const Growth growth =
+      growing({"drop by drop", 70, {11, 6, 4}, {{0, 1}, {1, 2}, {2, 1}}, 2, false, Layout::crossed}, {7, 3, 2});
+  CrossProducts a = build(growth.base);
+  for (Index row = 0; row < growth.rows.rows(); ++row)
+    CHECK(update_rows(a, slice(growth.rows, row, 1).data(), 1) == RowUpdate::done);
+  const CrossProducts rebuilt = build(growth.whole);
+  const auto entries = [](const CrossProducts& of) { return of.coupling.size(); };
+  CHECK(entries(a) == entries(rebuilt) && a.plan.update_flops == rebuilt.plan.update_flops);
+  Draws draws(3);
+  check_equal(std::move(a), growth.whole, draw_theta(growth.base, draws), 1e-10);
+}
+
 TEST(rows_without_a_place_are_refused) {
-  const Recipe recipe{"crossed", 40, {8, 5}, {{0, 1}, {1, 1}}, 2, false, Layout::nested};
-  const Design base = draw(recipe);
-  Design rows = slice(base, 0, 3);
-  std::swap(rows.codes[1][0], rows.codes[1][1]);
-  rows.codes[1][0] = (base.codes[1][0] + 2) % 5;  // has not met the level of the other factor
-  CrossProducts a = build(base);
-  CHECK(update_rows(a, rows.data(), 1) == RowUpdate::no_place);
-  Design wider = slice(base, 0, 3);
-  wider.levels[0] = 9;
-  CrossProducts b = build(base);
-  CHECK(update_rows(b, wider.data(), 1) == RowUpdate::no_place);
+  for (const Recipe& recipe : sparse_recipes()) {
+    const Scope scope(recipe.name);
+    const Design base = draw(recipe);
+    Design rows = slice(base, 0, 3);
+    ++rows.levels[0];
+    CrossProducts a = build(base);
+    CHECK(update_rows(a, rows.data(), 1) == RowUpdate::no_place);
+  }
 }
 
 TEST(rows_that_were_not_there_are_refused) {
