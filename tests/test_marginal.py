@@ -76,6 +76,15 @@ def test_rows_are_chosen_by_label_position_mask_slice_and_level():
     pd.testing.assert_frame_equal(fit.marginal_cov({"g": 4, "h": "b"}), whole.loc[both, both])
 
 
+def test_a_mask_of_the_table_is_aligned_with_the_rows_that_were_used():
+    fit = crossed()
+    whole = fit.marginal_cov(slice(None))
+    of_table = pd.Series(np.arange(90) % 4 == 3, index=[f"r{i}" for i in range(90)])  # rows 3 and 40 were left out
+    chosen = [f"r{i}" for i in range(7, 90, 4)]
+    for mask in (of_table, of_table.iloc[::-1], of_table.astype("boolean")):
+        pd.testing.assert_frame_equal(fit.marginal_cov(mask), whole.loc[chosen, chosen])
+
+
 def test_a_row_asked_for_twice_has_its_own_variance_as_covariance():
     fit = crossed(*MODELS["weighted"])
     found = fit.marginal_cov([5, 5, 6], by="position").to_numpy()
@@ -117,8 +126,13 @@ def test_rows_without_a_common_level_are_independent():
         ([-1], {"by": "position"}, "position -1"),
         ([0.5], {"by": "position"}, "position 0.5"),
         ([0], {"by": "row"}, "by is 'row'"),
+        ([0], {"by": np.zeros(2)}, "by is array"),
         ([True, False], {}, "mask of 2 values; this fit used 88 rows"),
-        (pd.Series(np.ones(88, dtype=bool)), {}, "rows"),
+        ([True] * 87 + [None], {}, "a mask with values other than True and False"),
+        (pd.Series([True, pd.NA] * 44, dtype="boolean"), {}, "a mask with values other than True and False"),
+        (pd.Series(np.ones(88, dtype=bool)), {}, "a mask whose index lacks rows"),
+        (pd.Series(True, index=["r0"] * 88), {}, "has labels twice"),
+        ({}, {}, "names no grouping factor.*{'g'"),
         ({"gg": 1}, {}, "names 'gg', which is no grouping factor of this model. Did you mean 'g'"),
         ({"h": "z"}, {}, "'h' has no level 'z'.*a, b, c, d, e, f"),
         ([], {}, "chooses no rows"),
@@ -226,6 +240,36 @@ def test_a_density_needs_no_variance_that_could_be_estimated(codes):
     assert marginal_loglik(y, None, RandomTerm(codes), 0.7 * np.ones(1), 1.5) == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_response_that_x_fits_exactly_has_a_density():
+    """sigma is given, so that no residual is needed to estimate it."""
+    rng = np.random.default_rng(3)
+    codes, x = np.arange(20) % 4, np.column_stack([np.ones(20), rng.normal(size=20)])
+    z, weights, beta = (codes[:, None] == np.arange(4)).astype(float), rng.uniform(0.5, 2, 20), np.array([2.0, -1.0])
+    v = 1.3**2 * (0.64 * z @ z.T + np.diag(1 / weights))
+    expected = multivariate_normal(np.zeros(20), v).logpdf(np.zeros(20))
+    for random_part, theta in ((RandomTerm(codes), [0.8]), (z, 0.8)):
+        for y, X, options in ((x @ beta, x, {"beta": beta}), (x @ beta, x, {}), (np.zeros(20), None, {})):
+            found = marginal_loglik(y, X, random_part, theta, 1.3, weights=weights, **options)
+            assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-12])
+def test_what_x_can_fit_costs_no_digits(scale):
+    rng = np.random.default_rng(4)
+    codes, y = np.arange(30) % 5, rng.normal(size=30)
+    x = np.column_stack([np.ones(30), scale * rng.normal(size=30)])
+    z = (codes[:, None] == np.arange(5)).astype(float)
+    for random_part, theta in ((RandomTerm(codes), [0.8]), (z, 0.8)):
+        expected = marginal_loglik(y, x, random_part, theta, 1.3)
+        assert marginal_loglik(y + 1e8, x, random_part, theta, 1.3) == pytest.approx(expected, abs=1e-6)
+
+
+def test_sigma_may_be_an_array_without_axes():
+    expected = marginal_loglik(Y, X, Z, 1.0, 1.5)
+    for sigma in (np.array(1.5), np.float32(1.5)):
+        assert marginal_loglik(Y, X, Z, 1.0, sigma) == expected
+
+
 def test_no_matrix_of_rows_by_rows_is_needed():
     """A million rows: V would have 8 TB."""
     rng = np.random.default_rng(1)
@@ -266,7 +310,14 @@ NAN = np.where(Z == 1, np.nan, Z)
         ((Y, X, Y, 1.0, 1.0), {}, r"Z has shape \(6,\)"),
         ((Y, X, None, 1.0, 1.0), {}, "Z is a NoneType; it must be a RandomTerm"),
         ((Y, X, "(1 | g)", 1.0, 1.0), {}, "Z is a str"),
+        ((Y, X, Z, 1e160, 1.0), {}, "theta is too large"),
+        ((Y, X, sparse.csr_array(Z), 1e160, 1.0), {}, "theta is too large"),
+        ((Y, X, RandomTerm(CODES), [1e160], 1.0), {}, "theta is too large"),
+        ((Y, sparse.csr_array(X), Z, 1.0, 1.0), {}, "X cannot be read as numbers: it is a sparse matrix"),
         ((Y, X, Z, 1.0, 0.0), {}, "sigma is 0.0"),
+        ((Y, X, Z, 1.0, 1e-200), {}, "from 1e-150 to 1e150"),
+        ((Y, X, Z, 1.0, np.inf), {}, "sigma is inf"),
+        ((Y, X, Z, 1.0, [1.0]), {}, r"sigma is \[1.0\]"),
         ((Y, X, Z, 1.0, True), {}, "sigma is True"),
         ((Y, X, Z, 1.0, 1.0), {"beta": [1.0, 2.0]}, r"beta has shape \(2,\)"),
         ((Y, X, Z, 1.0, 1.0), {"beta": [np.nan]}, "beta is not finite"),

@@ -172,7 +172,7 @@ def _integers(codes: ArrayLike) -> NDArray[Any]:
         as_float("codes", codes)  # an error where some are masked
     try:
         given = np.asarray(codes)
-    except ValueError as problem:
+    except (TypeError, ValueError) as problem:
         raise errors_fit.not_numeric("codes", problem) from None
     if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0:
         raise errors_fit.codes_not_integers(given.dtype, given.shape)

@@ -41,8 +41,10 @@ def as_float(name: str, values: ArrayLike) -> NDArray[np.float64]:
         if wrong is None:
             with np.errstate(over="ignore"):  # a long double may be too large: it is refused as infinite
                 return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise errors_fit.not_numeric(name, problem) from None
+    except (TypeError, ValueError, OverflowError, RuntimeError) as problem:  # the last from tensors with gradients
+        raise errors_fit.not_numeric(
+            name, "it is a sparse matrix, pass its toarray()" if hasattr(values, "tocsr") else problem
+        ) from None
     raise errors_fit.not_numbers(name, *wrong)
 
 

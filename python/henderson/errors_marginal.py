@@ -25,6 +25,19 @@ def mask_length(length: int, expected: int) -> DataError:
     return DataError(f"rows is a mask of {length} values; this fit used {_rows(expected)}: pass one value for each.")
 
 
+def mask_missing() -> DataError:
+    return DataError(
+        "rows is a mask with values other than True and False: fill in what is missing, as with fillna(False)."
+    )
+
+
+def mask_index() -> DataError:
+    return DataError(
+        "rows is a mask whose index lacks rows that this fit used, or has labels twice: take it from the table that "
+        "was fitted, or pass .to_numpy() with one value for each row used."
+    )
+
+
 def label_unknown(label: Any) -> DataError:
     return DataError(
         f"rows has the label {_quoted(label)}, which is not in the index of the rows used: see fit.index. For row "
@@ -47,6 +60,10 @@ def level_unknown(factor: str, level: Any, levels: Sequence[str]) -> DataError:
     return DataError(
         f"'{factor}' has no level {_quoted(level)}.{_nearest(str(level), levels)} Its levels: {_listing(levels)}."
     )
+
+
+def no_factor(factors: Sequence[str]) -> DataError:
+    return DataError(f"rows names no grouping factor: give levels, such as {{'{factors[0]}': ...}}.")
 
 
 def no_rows() -> DataError:
@@ -78,7 +95,10 @@ def factor_shape(shape: tuple[int, ...], q: int) -> DataError:
 
 
 def sigma_invalid(value: Any) -> DataError:
-    return DataError(f"sigma is {_quoted(value)}; it must be a positive number, the residual standard deviation.")
+    return DataError(
+        f"sigma is {_quoted(value)}; it must be a positive number, from 1e-150 to 1e150: the residual standard "
+        "deviation."
+    )
 
 
 def beta_without_x() -> DataError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from henderson import errors, errors_marginal, theta
+from henderson import errors_marginal, theta
 from henderson.absent import require_rows
 from henderson.levels import level_text
 
@@ -29,8 +29,9 @@ def marginal_cov(model: LinearMixedModel, rows: Any, *, by: str = "label") -> pd
     Parameters
     ----------
     rows
-        Labels of rows in the table's index; a boolean mask with a value for each row used; a slice of positions; or the
-        levels of one or several grouping factors, ``{"Subject": 308}``, for the rows that have them all.
+        Labels of rows in the table's index; a boolean mask: a Series with this index, or a value for each row used; a
+        slice of positions; or levels of one or several grouping factors, ``{"Subject": 308}``, for the rows that have
+        them all.
     by
         ``"label"``, or ``"position"`` if `rows` are row numbers 0, 1, ... among the rows used.
 
@@ -73,31 +74,48 @@ def marginal_cov(model: LinearMixedModel, rows: Any, *, by: str = "label") -> pd
     for term, psi in zip(design.terms, relative, strict=True):
         z = np.column_stack([np.ones(len(chosen)) if c is None else c[chosen] for c in term.columns])
         codes = design.factors[term.factor].codes[chosen]
-        total += np.where(np.equal.outer(codes, codes), z @ psi @ z.T, 0.0)
+        products = z @ psi @ z.T
+        products *= np.equal.outer(codes, codes)
+        total += products
     noise = np.ones(len(chosen)) if design.weights is None else 1.0 / design.weights[chosen]
-    total += np.where(np.equal.outer(chosen, chosen), noise, 0.0)
+    same = np.nonzero(np.equal.outer(chosen, chosen))
+    total[same] += noise[same[0]]
+    total *= model.sigma**2
     labels = model.index[chosen]
-    return pd.DataFrame(model.sigma**2 * total, index=labels, columns=labels)
+    return pd.DataFrame(total, index=labels, columns=labels)
 
 
 def _positions(model: LinearMixedModel, rows: Any, by: Any) -> Positions:
     """Positions among the rows used."""
-    if by not in ("label", "position"):
+    if not isinstance(by, str) or by not in ("label", "position"):
         raise errors_marginal.by_unknown(by)
     n = model.design.n
     if isinstance(rows, Mapping):
+        if not rows:
+            raise errors_marginal.no_factor([factor.name for factor in model.design.factors])
         return np.flatnonzero(np.all([_has_level(model.design, *item) for item in rows.items()], axis=0))
     if isinstance(rows, slice):
         return _sliced(rows, n)
-    index: Any = getattr(rows, "index", None)  # of a Series
-    if hasattr(index, "equals") and np.asarray(rows).dtype == bool and not index.equals(model.index):
-        raise errors.index_mismatch("rows")
     values = _as_list(rows)
-    if values and all(isinstance(value, bool | np.bool_) for value in values):
-        if len(values) != n:
-            raise errors_marginal.mask_length(len(values), n)
-        return np.flatnonzero(np.array(values, dtype=bool))
+    is_flag = [isinstance(value, bool | np.bool_) for value in values]
+    if any(is_flag):
+        if not all(is_flag):
+            raise errors_marginal.mask_missing()
+        return _masked(model, rows, np.array(values, dtype=bool))
     return _at_labels(model, values) if by == "label" else _at_positions(values, n)
+
+
+def _masked(model: LinearMixedModel, rows: Any, mask: NDArray[np.bool_]) -> Positions:
+    """Positions where the mask is true; that of a Series is aligned, rows left out of the fit having no part."""
+    index: Any = getattr(rows, "index", None)
+    if hasattr(index, "get_indexer") and not index.equals(model.index):
+        at = index.get_indexer(model.index) if index.is_unique else np.array([-1])
+        if at.min() < 0:
+            raise errors_marginal.mask_index()
+        mask = mask[at]
+    if len(mask) != model.design.n:
+        raise errors_marginal.mask_length(len(mask), model.design.n)
+    return np.flatnonzero(mask)
 
 
 def _sliced(rows: slice, n: int) -> Positions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from henderson import errors_fit, errors_marginal
 from henderson.array_inputs import Inputs, RandomTerm, gather, share_factors
-from henderson.compiled import CompiledProblem
+from henderson.compiled import CompiledProblem, Solution
 from henderson.conversion import UNUSABLE, as_float
 from henderson.options import check_reml, checked_theta
 
@@ -125,11 +126,20 @@ def _from_terms(
         problem = CompiledProblem(response, x, codes, levels, layout, inputs.weights, 0)
     except UNUSABLE as bad:
         raise inputs.explain(bad, y) from None
-    found = problem.solve(response, at, False)
-    if not np.isfinite(found.log_det_l):
-        raise errors_marginal.no_density()
+    found, pwrss = _solved(problem, response, at)
     log_weights = 0.0 if inputs.weights is None else float(np.log(inputs.weights).sum())
-    return inputs.n, len(problem.kept), found.log_det_l - log_weights, found.log_det_rx, found.pwrss
+    return inputs.n, len(problem.kept), found.log_det_l - log_weights, found.log_det_rx, pwrss
+
+
+def _solved(problem: CompiledProblem, response: Vector, theta: Vector) -> tuple[Solution, float]:
+    """What follows from theta, and pwrss: zero for a response of which nothing but rounding is left."""
+    any_other = np.random.default_rng(0).normal(size=len(response))  # the determinants are the same
+    for y in (response, any_other):
+        with suppress(ValueError):  # there is no criterion, sigma being profiled out; here it is given
+            found = problem.solve(y, theta, False)
+            if np.isfinite(found.log_det_l):
+                return found, found.pwrss if y is response else 0.0
+    raise errors_marginal.no_density()
 
 
 def _mean(inputs: Inputs, beta: Vector) -> Vector:
@@ -154,16 +164,17 @@ def _from_matrix(
     x = np.zeros((n, 0)) if X is None else _columns(X, n)
     if beta is not None:
         residual, x = residual - x @ _checked_beta(beta, x.shape[1]), x[:, :0]
-    scaled = (z * root[:, None] if isinstance(z, np.ndarray) else z.multiply(root[:, None]).tocsc()) @ _factor(theta, q)
-    solve, log_det = _factorised(scaled.T @ scaled)
-    right = np.column_stack([x, residual]) * root[:, None]
+    right_x, right_y = x * root[:, None], residual * root
+    p = x.shape[1]
+    right = np.column_stack([right_x, _without(right_x, right_y)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        weighted = z * root[:, None] if isinstance(z, np.ndarray) else z.multiply(root[:, None]).tocsc()
+        scaled = weighted @ _factor(theta, q)
+        gram = scaled.T @ scaled
+    solve, log_det = _factorised(gram)
     modes = solve(np.asarray(scaled.T @ right))
     rest = right - scaled @ modes
     products = rest.T @ rest + modes.T @ modes  # [X y]'V⁻¹[X y]
-    p = x.shape[1]
-    rank = int(np.linalg.matrix_rank(right[:, :p])) if p else 0
-    if rank < p:
-        raise errors_marginal.dependent_columns(rank, p)
     triangle = np.linalg.cholesky(products[:p, :p])
     projected = np.linalg.solve(triangle, products[:p, p])
     log_det_x = 2.0 * float(np.log(np.diag(triangle)).sum())
@@ -171,9 +182,21 @@ def _from_matrix(
     return n, p, log_det - 2.0 * float(np.log(root).sum()), log_det_x, pwrss
 
 
+def _without(x: Matrix, y: Vector) -> Vector:
+    """What ordinary least squares leaves of y: the density is the same function of it, without cancellation."""
+    sizes = np.linalg.norm(x, axis=0)
+    columns = x / np.where(sizes > 0, sizes, 1.0)
+    coefficients, _, rank, _ = np.linalg.lstsq(columns, y, rcond=max(x.shape) * np.finfo(float).eps)
+    if rank < x.shape[1]:
+        raise errors_marginal.dependent_columns(int(rank), x.shape[1])
+    return np.asarray(y - columns @ coefficients)
+
+
 def _factorised(gram: Any) -> tuple[Callable[[Matrix], Matrix], float]:
     """A function that solves with M = gram + I, and log|M|."""
     q = gram.shape[0]
+    if not np.isfinite(gram if isinstance(gram, np.ndarray) else gram.data).all():
+        raise errors_marginal.no_density()
     if isinstance(gram, np.ndarray):
         try:
             triangle = np.linalg.cholesky(gram + np.eye(q))
@@ -263,7 +286,7 @@ def _positive(weights: Vector) -> Vector:
 
 
 def _positive_square(sigma: Any) -> float:
-    numbers = (int, float, np.integer, np.floating)
-    if isinstance(sigma, bool) or not isinstance(sigma, numbers) or not 0 < sigma < np.inf:
+    value = as_float("sigma", sigma)
+    if isinstance(sigma, bool) or value.shape != () or not 1e-150 <= value <= 1e150:
         raise errors_marginal.sigma_invalid(sigma)
-    return float(sigma) ** 2
+    return float(value) ** 2

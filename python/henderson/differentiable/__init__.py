@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from henderson.differentiable.jax_objective import jax_reml_objective as jax_reml_objective
-    from henderson.differentiable.objective import ObjectiveValue, RemlObjective, reml_objective
+    from henderson.differentiable.objective import RemlObjective as RemlObjective
+    from henderson.differentiable.once import reml_objective as reml_objective
     from henderson.differentiable.torch_objective import torch_reml_objective as torch_reml_objective
     from henderson.differentiable.torch_random_effects import RandomEffects as RandomEffects
+    from henderson.differentiable.value import ObjectiveValue as ObjectiveValue
 
 _HOMES = {
-    "ObjectiveValue": "objective",
+    "ObjectiveValue": "value",
     "RandomEffects": "torch_random_effects",
     "RemlObjective": "objective",
     "jax_reml_objective": "jax_objective",
-    "reml_objective": "objective",
+    "reml_objective": "once",
     "torch_reml_objective": "torch_objective",
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from henderson import errors_differentiable as errors
-from henderson.array_inputs import Inputs, RandomTerm
+from henderson.array_inputs import Inputs, RandomTerm, gather
 from henderson.theta import relative_factors
 
 Vector = NDArray[np.float64]
@@ -24,6 +24,16 @@ def times_z(terms: Sequence[RandomTerm], effects: Iterable[Matrix]) -> Vector:
             part = own[term.codes, k]
             total += part if column is None else column * part
     return total
+
+
+def elsewhere(known: Sequence[RandomTerm], effects: Sequence[Matrix], terms: Any) -> Vector:
+    """The sum of Z_t b_t over terms of other rows; levels that are not known add nothing."""
+    given = gather(None, terms, None, None, is_estimated=False).terms
+    sizes = [len(term.columns) for term in known]
+    if [len(term.columns) for term in given] != sizes:
+        raise errors.other_terms([len(term.columns) for term in given], sizes)
+    new = [max(term.levels - len(own), 0) for term, own in zip(given, effects, strict=True)]
+    return times_z(given, [np.pad(own, ((0, more), (0, 0))) for own, more in zip(effects, new, strict=True)])
 
 
 def level_sums(term: RandomTerm, values: Vector) -> Matrix:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,46 +13,15 @@ from henderson import errors_differentiable as errors
 from henderson.array_inputs import RandomTerm, gather, share_factors
 from henderson.compiled import CompiledProblem, Matrix, Solution, Vector
 from henderson.conversion import UNUSABLE, as_float
-from henderson.differentiable.layout import level_sums, positions_of, subset, theta_slope, times_z
+from henderson.differentiable.layout import elsewhere, level_sums, positions_of, subset, theta_slope, times_z
+from henderson.differentiable.projection import influence, projected
+from henderson.differentiable.value import ObjectiveValue
 from henderson.errors import DataError
 from henderson.options import check_options, checked_theta, warn_unless_converged
 from henderson.theta import relative_factors
 
 TOLERANCE, MOST_EVALUATIONS = 1e-13, 200
 """Of the inner optimisation: an error e of the criterion is one of about the root of e in its gradient."""
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectiveValue:
-    """The criterion at one point, and its gradients there.
-
-    Attributes
-    ----------
-    value
-        REML criterion, or deviance: -2 times the log-likelihood, all constants included.
-    y_gradient
-        In the response, shape (n,); in the mean that was subtracted from it, the same with the other sign.
-    theta_gradient
-        In theta; None at the inner optimum, where it is zero (or points out of the parameter space).
-    log_sigma_gradient
-        In log(sigma); None where sigma is profiled out.
-    theta, sigma
-        Where this is: as given, or the best ones.
-    beta
-        Fixed effects of the columns of X that were kept.
-    """
-
-    value: float
-    y_gradient: Vector
-    theta_gradient: Vector | None
-    log_sigma_gradient: float | None
-    theta: Vector
-    sigma: float
-    beta: Vector
-
-    def __repr__(self) -> str:
-        theta = ", ".join(f"{value:.6g}" for value in self.theta)
-        return f"<ObjectiveValue: {self.value:.10g} at theta [{theta}], sigma {self.sigma:.6g}>"
 
 
 class RemlObjective:
@@ -89,7 +57,8 @@ class RemlObjective:
     (ML: without log|X'V⁻¹X|, and d = n). Its gradients are df/dy = 2 Py / sigma², df/d log(sigma) = 2 (d - r² / sigma²)
     and, per term, df/dPsi = sum_j [Z'PZ]_jj - w_j w_j' / sigma² with w = Z'Py, Psi = lam lam'. No n x n matrix is
     formed: Py = W (y - X beta - Z b), the weighted residual. Profiled, sigma² = r² / d, and nothing is added to the
-    other gradients, since the one in sigma is zero there; the same holds for theta at the inner optimum.
+    other gradients, since the one in sigma is zero there; the same holds for theta at the inner optimum. In the columns
+    of X the gradient is df/dX = 2 V⁻¹X (X'V⁻¹X)⁻¹ - 2 Py beta' / sigma² (ML: the second term alone).
 
     Examples
     --------
@@ -170,7 +139,7 @@ class RemlObjective:
         return self._at(y, theta, log_sigma, with_gradient=False).value
 
     def value_and_gradient(
-        self, y: ArrayLike, theta: ArrayLike | None = None, log_sigma: float | None = None
+        self, y: ArrayLike, theta: ArrayLike | None = None, log_sigma: float | None = None, *, with_X: bool = False
     ) -> ObjectiveValue:
         """Give the criterion and its gradients.
 
@@ -183,6 +152,8 @@ class RemlObjective:
             in `y` is then that of the smallest criterion.
         log_sigma
             Logarithm of the residual standard deviation. None: the best one.
+        with_X
+            Whether to give the gradient in the columns of X too.
 
         Returns
         -------
@@ -192,10 +163,12 @@ class RemlObjective:
         Raises
         ------
         DataError
-            A value is not finite, theta has the wrong size, log_sigma is given without theta, or there is no residual
-            variance.
+            A value is not finite, theta has the wrong size, log_sigma is given without theta, there is no residual
+            variance, or the gradient in X is wanted where its columns depend on one another.
         """
-        return self._at(y, theta, log_sigma, with_gradient=True)
+        if with_X and len(self._problem.kept) < len(self._inputs.x):
+            raise errors.no_gradient_in_x(len(self._inputs.x), self._problem.kept)
+        return self._at(y, theta, log_sigma, with_gradient=True, with_X=with_X)
 
     def random_effects(self, y: ArrayLike, theta: ArrayLike) -> tuple[Matrix, ...]:
         """Conditional modes of the random effects given `y`, the BLUPs, per term (levels, s).
@@ -212,20 +185,31 @@ class RemlObjective:
         """
         return self._solved(y, theta)[1].b
 
-    def random_part(self, y: ArrayLike, theta: ArrayLike) -> Vector:
+    def random_part(
+        self, y: ArrayLike, theta: ArrayLike, terms: RandomTerm | Iterable[RandomTerm] | None = None
+    ) -> Vector:
         """Zb, what the conditional modes of the random effects add to the mean of each row, shape (n,).
 
         Parameters
         ----------
         y, theta
             See `value_and_gradient`.
+        terms
+            The same terms for other rows, a code for each level as before; a code that was not there is a new level,
+            of which nothing is known. None: the rows of `y`.
 
         Returns
         -------
         array
-            Zb = Z Psi Z' P y.
+            Zb = Z Psi Z' P y; for new levels zero.
+
+        Raises
+        ------
+        DataError
+            As `value_and_gradient`; `terms` are others than those of the objective.
         """
-        return times_z(self.terms, self._solved(y, theta)[1].b)
+        b = self._solved(y, theta)[1].b
+        return times_z(self.terms, b) if terms is None else elsewhere(self.terms, b, terms)
 
     def random_part_vjp(self, y: ArrayLike, theta: ArrayLike, direction: ArrayLike) -> tuple[Vector, Vector]:
         """Gradients of direction'Zb, Zb as in `random_part`, in y and in theta.
@@ -243,7 +227,7 @@ class RemlObjective:
             P t and, per Psi, the symmetric part of Z'(direction - P t) (Z'Py)' with t = Z Psi Z' direction.
         """
         response, at, relative = self._solved(y, theta)
-        projected = self._projected(response, at)
+        residual = self._residual(response, at)
         given = self._inputs.response(direction)
         factors = relative_factors(relative, self.sizes)
         spread = times_z(
@@ -254,10 +238,31 @@ class RemlObjective:
         if scale > 0.0:
             unit = spread / scale
             with suppress(DataError):  # raised where nothing is left of it: P t = 0
-                back = scale * self._projected(unit, self._solve(unit, relative))
+                back = scale * self._residual(unit, self._solve(unit, relative))
         rest = given - back
-        products = [level_sums(term, rest).T @ level_sums(term, projected) for term in self.terms]
+        products = [level_sums(term, rest).T @ level_sums(term, residual) for term in self.terms]
         return back, theta_slope([0.5 * (product + product.T) for product in products], relative, self.sizes)
+
+    def with_fixed(self, X: ArrayLike | None) -> RemlObjective:
+        """Compile the objective of the same rows, terms and weights with other fixed-effects columns.
+
+        Parameters
+        ----------
+        X
+            Columns in the place of those that there are, shape (n, p). None: no fixed effects.
+
+        Returns
+        -------
+        RemlObjective
+            A new one; its ``value_and_gradient(y, with_X=True)`` has the gradient in these columns.
+
+        Raises
+        ------
+        DataError
+            X has another number of rows, values that are not finite, or as many columns as there are rows.
+        """
+        weights, threads = self._inputs.weights, self._problem.threads
+        return RemlObjective(X, self.terms, reml=self.reml, weights=weights, threads=threads)
 
     def subset(self, rows: ArrayLike) -> RemlObjective:
         """Compile the objective of some of the rows: a mini-batch. Take whole groups.
@@ -281,7 +286,13 @@ class RemlObjective:
         return RemlObjective(X, terms, reml=self.reml, weights=weights, threads=self._problem.threads)
 
     def _at(
-        self, y: ArrayLike, theta: ArrayLike | None, log_sigma: float | None, *, with_gradient: bool
+        self,
+        y: ArrayLike,
+        theta: ArrayLike | None,
+        log_sigma: float | None,
+        *,
+        with_gradient: bool,
+        with_X: bool = False,
     ) -> ObjectiveValue:
         if log_sigma is not None and theta is None:
             raise errors.sigma_without_theta()
@@ -297,14 +308,16 @@ class RemlObjective:
         sigma = float(np.sqrt(variance))
         if not with_gradient:
             return ObjectiveValue(value, response[:0], None, None, relative, sigma, at.beta)
-        projected = self._projected(response, at)
+        residual = self._residual(response, at)
         slope = None if theta is None else self._problem.gradient(response, relative, self.reml)[1]
         log_sigma_slope = None
         if log_sigma is not None and slope is not None:
-            squares = [w.T @ w for w in (level_sums(term, projected) for term in self.terms)]
+            squares = [w.T @ w for w in (level_sums(term, residual) for term in self.terms)]
             slope = slope + (1 / best - 1 / variance) * theta_slope(squares, relative, self.sizes)
             log_sigma_slope = 2.0 * (self._df - at.pwrss / variance)
-        return ObjectiveValue(value, 2.0 / variance * projected, slope, log_sigma_slope, relative, sigma, at.beta)
+        x_slope = self._x_slope(residual, at, relative, variance) if with_X else None
+        of_y = 2.0 / variance * residual
+        return ObjectiveValue(value, of_y, slope, log_sigma_slope, relative, sigma, at.beta, x_slope)
 
     def _solved(self, y: ArrayLike, theta: ArrayLike | None) -> tuple[Vector, Solution, Vector]:
         """The response, all that follows from theta, and theta: the best one if None."""
@@ -332,61 +345,16 @@ class RemlObjective:
             warn_unless_converged(found, stacklevel=5)
         return found.theta
 
-    def _projected(self, response: Vector, at: Solution) -> Vector:
-        """Py = W (y - X beta - Z b)."""
-        rest = response - times_z(self.terms, at.b)
-        for j, coefficient in zip(self._problem.kept, at.beta, strict=True):
-            column = self._inputs.x[j]
-            rest -= coefficient if column is None else coefficient * column
-        return rest if self._inputs.weights is None else self._inputs.weights * rest
+    def _residual(self, response: Vector, at: Solution) -> Vector:
+        """Py."""
+        return projected(self._inputs, self._problem.kept, response, at)
 
-
-def reml_objective(
-    y: ArrayLike,
-    X: ArrayLike | None,
-    terms: RandomTerm | Iterable[RandomTerm],
-    *,
-    theta: ArrayLike | None = None,
-    log_sigma: float | None = None,
-    reml: bool = True,
-    weights: ArrayLike | None = None,
-) -> ObjectiveValue:
-    """REML criterion or deviance of a response with exact gradients in the response, theta and sigma, once.
-
-    Parameters
-    ----------
-    y
-        Response, or what a model of the mean leaves of it, shape (n,).
-    X
-        Fixed-effects columns, shape (n, p); None for none.
-    terms
-        The random terms, or the only one.
-    theta, log_sigma
-        As in `RemlObjective.value_and_gradient`; None for the best ones.
-    reml, weights
-        As in `RemlObjective`, which is what to use for many responses to one design.
-
-    Returns
-    -------
-    ObjectiveValue
-        Value and gradients.
-
-    Raises
-    ------
-    DataError
-        As `RemlObjective` and its `value_and_gradient`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from henderson import RandomTerm
-    >>> from henderson.differentiable import reml_objective
-    >>> y, group = np.array([1.0, 3.0, 2.0, 5.0, 9.0, 8.0]), np.array([0, 0, 1, 1, 2, 2])
-    >>> at = reml_objective(y, np.ones(6), RandomTerm(group), theta=[1.5], log_sigma=0.0)
-    >>> at.theta_gradient.round(3), round(at.log_sigma_gradient, 3)
-    (array([-7.008]), -20.848)
-    """
-    return RemlObjective(X, terms, reml=reml, weights=weights).value_and_gradient(y, theta, log_sigma)
+    def _x_slope(self, residual: Vector, at: Solution, relative: Vector, variance: float) -> Matrix:
+        """df/dX; `residual` is Py."""
+        slope = np.outer(residual, -2.0 / variance * at.beta)
+        if self.reml and len(at.beta):
+            slope += 2.0 * influence(self._inputs, self._problem, relative, at.unscaled_vcov)
+        return slope
 
 
 def _variance(log_sigma: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from henderson import errors_differentiable as errors
+from henderson.conversion import as_float
 from henderson.differentiable.objective import RemlObjective
 
 try:
@@ -17,10 +18,11 @@ def torch_reml_objective(
     y: torch.Tensor,
     objective: RemlObjective,
     *,
+    X: torch.Tensor | None = None,
     theta: torch.Tensor | None = None,
     log_sigma: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """REML criterion or deviance of `y`, differentiable in `y`, `theta` and `log_sigma`.
+    """REML criterion or deviance of `y`, differentiable in `y`, `X`, `theta` and `log_sigma`.
 
     Parameters
     ----------
@@ -29,6 +31,10 @@ def torch_reml_objective(
         the CPU in double precision.
     objective
         X, the random terms and the weights, compiled once.
+    X
+        Columns in the place of the fixed-effects columns of the objective, shape (n, p), such as the last hidden layer
+        of a network: their coefficients are those of generalised least squares, exactly, in each call. None: those of
+        the objective.
     theta
         Relative covariance parameters. None: those that are best for `y`, found anew in each call.
     log_sigma
@@ -43,11 +49,12 @@ def torch_reml_objective(
     Raises
     ------
     DataError
-        As `RemlObjective.value_and_gradient`.
+        As `RemlObjective.with_fixed` and its `value_and_gradient`; an argument is not a tensor nor an array of numbers.
 
     Notes
     -----
-    First derivatives only: ``create_graph=True`` is an error.
+    First derivatives only: ``create_graph=True`` is an error. The transforms of ``torch.func`` are not available;
+    ``torch.compile`` leaves the function as it is.
 
     Examples
     --------
@@ -63,7 +70,9 @@ def torch_reml_objective(
     torch.Size([6])
     """
     require_objective(objective)
-    value: torch.Tensor = _Criterion.apply(objective, y, theta, log_sigma)
+    named = {"y": y, "X": X, "theta": theta, "log_sigma": log_sigma}
+    given = [None if value is None else as_real(name, value) for name, value in named.items()]
+    value: torch.Tensor = _Criterion.apply(objective, *given)
     return value
 
 
@@ -71,13 +80,14 @@ class _Criterion(torch.autograd.Function):  # type: ignore[misc]
     """Value and gradients in one evaluation, the gradients kept for `backward`."""
 
     @staticmethod
-    def forward(ctx: Any, objective: RemlObjective, y: Any, theta: Any, log_sigma: Any) -> Any:
+    def forward(ctx: Any, objective: RemlObjective, y: Any, X: Any, theta: Any, log_sigma: Any) -> Any:
+        chosen = objective if X is None else objective.with_fixed(as_numpy(X))
         given = as_numpy(y), as_numpy(theta), as_numpy(log_sigma)
         if not any(ctx.needs_input_grad):
-            return y.new_tensor(objective.value(*given))
-        at = objective.value_and_gradient(*given)
-        ctx.gradients = at.y_gradient, at.theta_gradient, at.log_sigma_gradient
-        ctx.like = tuple(None if given is None else given.detach() for given in (y, theta, log_sigma))
+            return y.new_tensor(chosen.value(*given))
+        at = chosen.value_and_gradient(*given, with_X=ctx.needs_input_grad[2])
+        ctx.gradients = at.y_gradient, at.X_gradient, at.theta_gradient, at.log_sigma_gradient
+        ctx.like = tuple(None if given is None else given.detach() for given in (y, X, theta, log_sigma))
         return y.new_tensor(at.value)
 
     @staticmethod
@@ -99,6 +109,15 @@ def require_first_order() -> None:
     """Refuse ``create_graph=True``: the gradients would pass for constants."""
     if torch.is_grad_enabled():
         raise errors.first_order_only()
+
+
+def as_real(name: str, value: Any) -> torch.Tensor:
+    """A tensor of a floating type: as given, or of torch's default type."""
+    if not isinstance(value, torch.Tensor):
+        value = torch.as_tensor(as_float(name, value))
+    if value.is_complex() or value.layout != torch.strided:
+        raise errors.not_a_real_tensor(name, value)
+    return value if value.is_floating_point() else value.to(torch.get_default_dtype())
 
 
 def as_numpy(tensor: Any) -> Any:

@@ -13,7 +13,13 @@ from henderson import theta as parameters
 from henderson.array_inputs import RandomTerm
 from henderson.conversion import as_float
 from henderson.differentiable.objective import RemlObjective
-from henderson.differentiable.torch_objective import as_numpy, like_tensor, require_first_order, torch_reml_objective
+from henderson.differentiable.torch_objective import (
+    as_numpy,
+    as_real,
+    like_tensor,
+    require_first_order,
+    torch_reml_objective,
+)
 from henderson.options import checked_theta
 
 try:
@@ -52,7 +58,7 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
     Raises
     ------
     DataError
-        As `RemlObjective`; theta has the wrong size or sigma is not positive.
+        As `RemlObjective`; theta has the wrong size, sigma is not positive or dtype no floating type.
 
     Notes
     -----
@@ -98,6 +104,8 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
             raise errors.sigma_invalid(sigma)
         self.objective = RemlObjective(X, terms, reml=reml, weights=weights)
         kind = torch.get_default_dtype() if dtype is None else dtype
+        if not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+            raise errors.dtype_invalid(dtype)
         start = self._independent() if theta is None else checked_theta("theta", theta, self.objective.theta_size)
         self.theta = torch.nn.Parameter(torch.tensor(start, dtype=kind))
         self.log_sigma = torch.nn.Parameter(torch.tensor(float(np.log(scale.item())), dtype=kind))
@@ -105,7 +113,9 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
     def _independent(self) -> Any:
         return np.concatenate([np.eye(size)[np.triu_indices(size)] for size in self.objective.sizes])
 
-    def loss(self, residual: torch.Tensor, objective: RemlObjective | None = None) -> torch.Tensor:
+    def loss(
+        self, residual: torch.Tensor, objective: RemlObjective | None = None, *, X: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """-2 log-likelihood of the residuals at the present theta and sigma.
 
         Parameters
@@ -114,14 +124,16 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
             Response minus the output of the network, shape (n,).
         objective
             For a mini-batch, the rows of `residual`: ``effects.objective.subset(rows)``, of whole groups.
+        X
+            Fixed-effects columns in the place of those of the objective, shape (n, p), such as the output of a network.
 
         Returns
         -------
         Tensor
-            A scalar.
+            A scalar, differentiable in `residual`, `X`, theta and log sigma.
         """
         chosen = self.objective if objective is None else objective
-        return torch_reml_objective(residual, chosen, theta=self.theta, log_sigma=self.log_sigma)
+        return torch_reml_objective(residual, chosen, X=X, theta=self.theta, log_sigma=self.log_sigma)
 
     def forward(self, residual: torch.Tensor) -> torch.Tensor:
         """What the random effects add to the mean of each row, given the residuals: Zb, shape (n,).
@@ -136,8 +148,26 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
         Tensor
             Zb, differentiable in `residual` and theta.
         """
-        found: torch.Tensor = _RandomPart.apply(self.objective, residual, self.theta)
+        found: torch.Tensor = _RandomPart.apply(self.objective, as_real("residual", residual), self.theta)
         return found
+
+    def predict(self, residual: torch.Tensor, terms: RandomTerm | Iterable[RandomTerm]) -> torch.Tensor:
+        """What the random effects add to the mean of other rows, without gradients.
+
+        Parameters
+        ----------
+        residual
+            Response minus the output of the network, of the rows to train on, shape (n,).
+        terms
+            The same terms for the other rows, with the same codes; codes that were not there are new levels.
+
+        Returns
+        -------
+        Tensor
+            Shape (rows,); zero for rows whose levels are all new.
+        """
+        known = as_real("residual", residual)
+        return torch.as_tensor(self.objective.random_part(as_numpy(known), as_numpy(self.theta), terms)).to(known)
 
     def modes(self, residual: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Conditional modes of the random effects (BLUPs), per term (levels, s), without gradients.
@@ -150,10 +180,11 @@ class RandomEffects(torch.nn.Module):  # type: ignore[misc]
         Returns
         -------
         tuple of tensors
-            ``effects.modes(y - mean)[0][codes, 0]`` is what to add for other rows with a random intercept.
+            Zeros for levels without rows.
         """
-        found = self.objective.random_effects(as_numpy(residual), as_numpy(self.theta))
-        return tuple(torch.as_tensor(b).to(residual) for b in found)
+        known = as_real("residual", residual)
+        found = self.objective.random_effects(as_numpy(known), as_numpy(self.theta))
+        return tuple(torch.as_tensor(b).to(known) for b in found)
 
     def covariances(self) -> tuple[torch.Tensor, ...]:
         """Covariance matrices of the random effects as learned, per term (s, s), without gradients."""
