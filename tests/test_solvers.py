@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import henderson as hd
@@ -14,8 +14,9 @@ from henderson.array_inputs import share_factors
 from henderson.compiled import CompiledProblem
 from henderson.solvers.loop import METHODS, SOLVERS, minimise
 from henderson.solvers.mm import LARGEST_FALL
-from henderson.solvers.point import LEAST, Model, theta_of, triangular
+from henderson.solvers.point import Model, theta_of, triangular
 from oracle import relative_factors
+from singular_designs import singular_experiment
 from solver_problems import PROBLEMS, simulated
 from strategies import LAWS, designs, models
 
@@ -93,12 +94,16 @@ class Dense:
         return np.eye(s) + np.linalg.solve(normal, right.ravel()).reshape(s, s)
 
     def error_times_effects(self):
-        """E[e b' | y], (n, q), by Henderson's equations for the joint posterior of beta and b."""
-        x, w, q = self.design.x, self.design.w, self.z.shape[1]
-        columns = np.hstack([x, self.z]) if self.reml else self.z
+        """E[e b' | y], (n, q)."""
+        return self.error_times_factors(self.z, np.linalg.inv(self.prior))
+
+    def error_times_factors(self, z, precision):
+        """E[e u' | y], (n, q), by Henderson's equations for the joint posterior of beta and u, Z b = z u."""
+        x, w, q = self.design.x, self.design.w, z.shape[1]
+        columns = np.hstack([x, z]) if self.reml else z
         target = self.design.y if self.reml else self.design.y - x @ self.beta
         equations = (columns.T * w) @ columns
-        equations[-q:, -q:] += np.linalg.inv(self.prior)
+        equations[-q:, -q:] += precision
         covariance = np.linalg.inv(equations)
         mean = covariance @ (columns.T @ (w * target))
         return np.outer(target - columns @ mean, mean[-q:]) - self.sigma2 * columns @ covariance[:, -q:]
@@ -157,6 +162,76 @@ def test_a_px_em_step_regresses_on_the_expected_random_part(model):
     assert_same_covariances(first_candidate(design, theta, reml, "px-em"), expected, design.sizes)
 
 
+@st.composite
+def reduced(draw):
+    """A model at a theta that has lost rank in each term of several effects."""
+    design, _, reml = draw(inside(draw(st.booleans())))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return design, [rng.normal(size=(s, max(s - 1, 1))) for s in design.sizes], reml
+
+
+def turned(design, loadings, reml, method):
+    """L L' of each term after the step that alternates with the method's own near the boundary."""
+    model = Model.of(compiled(design), design.y, reml)
+    solver, at = SOLVERS[method](model), model.at(theta_of([triangular(root) for root in loadings]))
+    next(solver.candidates(at))
+    found = relative_factors(next(solver.candidates(at)), design.sizes)
+    return [lam @ lam.T for lam in found]
+
+
+def assert_same_steps(found, loadings, steps):
+    for one, root, step in zip(found, loadings, steps, strict=True):
+        expected = (root + step) @ (root + step).T
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+@FEWER
+@given(reduced())
+def test_where_rank_is_lost_em_regresses_on_the_expected_factors(model):
+    """b = L u: the step D of L solves sum_j (Z_j'W Z_j) D E[u_j u_j'] = sum_j E[Z_j'W e u_j']."""
+    design, loadings, reml = model
+    assume(any(root.shape[1] < len(root) for root in loadings))
+    dense = Dense(design, theta_of([triangular(root) for root in loadings]), reml)
+    z = [
+        dense.z[:, a : a + m * s] @ np.kron(np.eye(m), root)
+        for root, (a, m, s) in zip(loadings, dense.blocks, strict=True)
+    ]
+    errors = dense.error_times_factors(np.hstack(z), np.eye(sum(own.shape[1] for own in z)))
+    steps, first = [], 0
+    for t, (root, (start, m, s)) in enumerate(zip(loadings, dense.blocks, strict=True)):
+        r, to_u = root.shape[1], np.linalg.pinv(root)
+        zw = dense.z[:, start : start + m * s].T * design.w
+        right = np.einsum("jajb->ab", (zw @ errors[:, first : first + m * r]).reshape(m, s, m, r))
+        products = dense.diagonal(zw @ dense.z[:, start : start + m * s], (0, m, s))
+        squares = to_u @ dense.diagonal(dense.second, dense.blocks[t]) @ to_u.T
+        normal = np.einsum("jac,jdb->abcd", products, squares).reshape(s * r, s * r)
+        steps.append(np.linalg.solve(normal, right.ravel()).reshape(s, r))
+        first += m * r
+    assert_same_steps(turned(design, loadings, reml, "em"), loadings, steps)
+
+
+@FEWER
+@given(reduced())
+def test_where_rank_is_lost_mm_minimises_a_quadratic_in_the_loadings(model):
+    """|y - X beta - Z L u|² / sigma² with the modes u as they are, and the tangent of the log-determinant at Z'V⁻¹Z."""
+    design, loadings, reml = model
+    assume(any(root.shape[1] < len(root) for root in loadings))
+    dense = Dense(design, theta_of([triangular(root) for root in loadings]), reml)
+    inverse = np.linalg.inv(dense.z @ dense.prior @ dense.z.T + np.diag(1 / design.w))
+    steps = []
+    for root, (start, m, s) in zip(loadings, dense.blocks, strict=True):
+        own, r = slice(start, start + m * s), root.shape[1]
+        z, w = dense.z[:, own], dense.score[own].reshape(m, s)
+        u = w @ root
+        products = dense.diagonal((z.T * design.w) @ z, (0, m, s))
+        tangent = dense.diagonal(z.T @ inverse @ z, (0, m, s)).sum(axis=0)
+        slope = dense.diagonal(dense.information, (start, m, s)).sum(axis=0) - w.T @ w / dense.sigma2
+        normal = np.einsum("jac,jd,jb->abcd", products, u, u).reshape(s * r, s * r) / dense.sigma2
+        normal += np.kron(tangent, np.eye(r))
+        steps.append(np.linalg.solve(normal, -(slope @ root).ravel()).reshape(s, r))
+    assert_same_steps(turned(design, loadings, reml, "mm"), loadings, steps)
+
+
 # ---------------------------------------------------------------------------------------------------------- the descent
 
 
@@ -203,68 +278,60 @@ def test_tolerance_means_what_it_means_for_newton():
             assert path[-2] - best > 0.5 * tolerance  # it did not stop late
 
 
-def test_the_default_start_is_that_of_newton_moved_off_the_boundary():
-    data = read_table("RatPupWeight")
-    formula = "weight ~ sex + (1 | Litter)"
-    first = [hd.lmer(formula, data, method=method).optimum.steps[0][0] for method in METHODS]
-    for theta in first[1:]:
-        np.testing.assert_allclose(theta, first[0], rtol=1e-12)
-    with pytest.warns(hd.ConvergenceWarning, match="evaluation limit"):
-        fit = hd.lmer(formula, data, method="em", start=[0.0], max_evaluations=3)
-    rows, litters = len(data), data["Litter"].nunique()
-    assert fit.optimum.steps[0][0][0] ** 2 == pytest.approx(LEAST / (rows / litters))
-
-
-def test_a_start_inside_is_taken_as_it_is_however_close_to_the_boundary():
-    with pytest.warns(hd.ConvergenceWarning):
-        fit = hd.lmer("Yield ~ 1 + (1 | Batch)", read_table("Dyestuff2"), method="em", start=[1e-3], max_evaluations=2)
-    assert fit.optimum.steps[0][0][0] == pytest.approx(1e-3, rel=1e-12)
-
-
-# ------------------------------------------------------------------------------------------------------ at the boundary
-
-
-def test_em_says_that_it_does_not_reach_a_zero_variance():
-    data = read_table("Dyestuff2")
-    with pytest.warns(hd.ConvergenceWarning, match=r"limit after 300 evaluations.*in the limit only.*method='newton'"):
-        fit = hd.lmer("Yield ~ 1 + (1 | Batch)", data, method="em", max_evaluations=300)
-    best = hd.lmer("Yield ~ 1 + (1 | Batch)", data)
-    assert not fit.converged
-    assert not fit.optimum.certificate.holds
-    assert 0 < fit.criterion - best.criterion < 0.1
-    assert fit.optimum.decrement == pytest.approx(fit.criterion - best.criterion, rel=0.3)  # the truth about the rest
-    assert "Not converged (evaluation limit after 300" in str(fit.summary())
-
-
-@pytest.mark.parametrize("method", ["px-em", "mm"])
-@pytest.mark.parametrize("reml", [True, False])
-def test_px_em_and_mm_come_as_close_to_a_zero_variance_as_the_tolerance_asks(method, reml):
-    data = read_table("Dyestuff2")
-    best = hd.lmer("Yield ~ 1 + (1 | Batch)", data, reml=reml)
-    fit = hd.lmer("Yield ~ 1 + (1 | Batch)", data, reml=reml, method=method)
-    assert fit.converged
-    assert fit.criterion - best.criterion < 2e-10
-    assert 0 < fit.theta.iloc[0] < 1e-4
-
-
-def test_mm_beside_a_singular_optimum_is_no_convergence():
-    """The smaller variance vanishes before the other parameters are right, and with it the way to them."""
-    formula = "weight ~ Lsize + Treatment + sex + (sex | Litter)"
-    best = hd.lmer(formula, read_table("RatPupWeight"), reml=False)
-    with pytest.warns(hd.ConvergenceWarning, match="no progress"):
-        fit = hd.lmer(formula, read_table("RatPupWeight"), reml=False, method="mm")
-    assert best.is_singular
-    assert fit.optimum.decrement > 1e-6
-    assert fit.optimum.evaluations < 9_000
-    assert 1e-6 < fit.criterion - best.criterion < 1e-3
-
-
 def test_an_exact_fit_is_an_error_whatever_the_method():
     g = np.repeat(np.arange(6), 4)
     data = pd.DataFrame({"y": np.array([1.0, 4, 2, 8, 5, 7])[g], "g": g})
     for method in METHODS:
         with pytest.raises(hd.DataError, match="fits the response exactly"):
             hd.lmer("y ~ 1 + (1 | g)", data, method=method)
+
+
+# ------------------------------------------------------------------------------------------------- every way to fit
+
+
+@pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+@pytest.mark.parametrize("method", METHODS)
+def test_arrays_and_refits_take_the_same_methods_to_the_same_numbers(method, reml):
+    data = simulated()
+    given = {"weights": data["w"].to_numpy(), "offset": data["o"].to_numpy()}
+    x = np.column_stack([np.ones(len(data)), data["x"]])
+    terms = [hd.RandomTerm(data["g"].to_numpy(), x), hd.RandomTerm(data["h"].to_numpy())]
+    options = {"method": method, "tolerance": 1e-8}
+    fit = hd.lmer("y ~ x + (x | g) + (1 | h)", data, weights="w", offset="o", reml=reml, **options)
+    arrays = hd.fit_arrays(data["y"], x, terms=terms, reml=reml, **given, **options)
+    other = data["y"] + data["x"] ** 2
+    again, anew = arrays.refit(other, **options), fit.refit(other, **options)
+    expected = hd.lmer("y ~ x + (x | g) + (1 | h)", data.assign(y=other), weights="w", offset="o", reml=reml, **options)
+    for one, whole in ((arrays, fit), (again, expected), (anew, expected)):
+        assert one.converged
+        assert one.optimum.evaluations == whole.optimum.evaluations
+        np.testing.assert_allclose(one.optimum.theta, whole.optimum.theta, rtol=1e-9)
+        assert one.criterion == pytest.approx(whole.criterion, rel=1e-13)
+        assert one.sigma == pytest.approx(whole.sigma, rel=1e-9)
+    np.testing.assert_allclose(arrays.beta, fit.fixef, rtol=1e-9)
+    copy = pickle.loads(pickle.dumps(arrays))
+    assert copy.optimum.evaluations == arrays.optimum.evaluations
+
+
+@pytest.mark.parametrize("method", SLOW)
+def test_arrays_and_refits_have_the_limits_and_the_messages_of_the_method(method):
+    """Here each of them needs more than the 200 evaluations that Newton's method may take."""
+    y, x, terms = singular_experiment("three effects", 5)
+    data = pd.DataFrame({"y": y, "a": x[:, 1], "b": x[:, 2], "g": terms[0].codes})
+    best = hd.lmer("y ~ a + b + (a + b | g)", data)
+    arrays = hd.fit_arrays(y, x, terms=terms, method=method)
+    for fit in (arrays, arrays.refit(y, method=method), best.refit(y, method=method)):
+        assert fit.optimum.evaluations > 200
+        assert fit.optimum.certificate.holds
+        assert fit.criterion == pytest.approx(best.criterion, abs=1e-8)
+        with pytest.raises(hd.DataError, match="max_evaluations is 0"):
+            fit.refit(y, method=method, max_evaluations=0)
+        with pytest.raises(hd.DataError, match=r"method is 'em '; .* Did you mean 'em'"):
+            fit.refit(y, method="em ")
+    with pytest.warns(hd.ConvergenceWarning, match=f"evaluation limit after 2 .*Steps of '{method}'"):
+        best.refit(y, method=method, max_evaluations=2)
+    with pytest.raises(hd.DataError, match="method is 'moments'; it must be one of 'newton', 'em', 'px-em', 'mm'"):
+        hd.fit_arrays(y, x, terms=terms, method="moments")
 
 
 # -------------------------------------------------------------------------------------------------- an ordinary fit

@@ -73,6 +73,41 @@ def test_a_fit_stops_when_the_named_effect_has_settled(method):
     assert hd.lmer(formula, read_table("RatPupWeight"), callback=both, **options).optimum.iterations == expected
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_callback_cannot_change_the_path(method):
+    def callback(theta, *_):
+        theta[:] = 99.0
+
+    formula, table, options = PROBLEMS["nested"]
+    fit = hd.lmer(formula, read_table(table), method=method, callback=callback, **options)
+    plain = hd.lmer(formula, read_table(table), method=method, **options)
+    np.testing.assert_array_equal(fit.optimum.trace, plain.optimum.trace)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rules_stop_refits_and_fits_of_arrays(method):
+    """These know columns of X by their numbers, also where an earlier one is aliased."""
+    data = read_table("RatPupWeight")
+    fit = hd.lmer("weight ~ Treatment + Lsize + (1 | Litter)", data)
+    options = {"method": method, "start": [5.0]}
+    rule = hd.stop_when_stable("TreatmentHigh", by=1e-2, over=1)
+    expected = hd.lmer(fit.formula, data, callback=rule, **options)
+    again = fit.refit(data["weight"], callback=rule, **options)
+    x = np.column_stack([fit.model_matrix(), np.zeros(len(data))])[:, [0, 4, 1, 2, 3]]
+    number = int(np.flatnonzero((x == fit.model_matrix()["TreatmentHigh"].to_numpy()[:, None]).all(axis=0))[0])
+    terms = hd.RandomTerm(np.unique(data["Litter"], return_inverse=True)[1])
+    arrays = hd.fit_arrays(
+        data["weight"], x, terms=terms, callback=hd.stop_when_stable(number, by=1e-2, over=1), **options
+    )
+    third = arrays.refit(data["weight"], callback=hd.stop_when_stable([number], by=1e-2, over=1), **options)
+    for other in (again, arrays, third):
+        assert other.optimum.status == expected.optimum.status == "stopped by callback"
+        assert other.optimum.evaluations == expected.optimum.evaluations
+        np.testing.assert_allclose(other.optimum.theta, expected.optimum.theta, rtol=1e-10)
+    with pytest.raises(hd.DataError, match=r"the effect 1, which is no fixed effect of this model\. It has: 0, 2"):
+        hd.fit_arrays(data["weight"], x, terms=terms, callback=hd.stop_when_stable(1, by=1.0), **options)
+
+
 def test_rules_show_progress_too(capsys):
     rule = hd.stop_when_stable("Days", by=1e9, over=1)
     options = {"method": "em", "start": [3.0], "callback": rule, "progress": True}
@@ -95,6 +130,7 @@ FORMULA = "Reaction ~ Days + (1 | Subject)"
         ({"method": "em", "start": [1, 2]}, "start is"),
         ({"method": "em", "start": [np.nan]}, "start is"),
         ({"callback": hd.stop_when_stable("Day", by=1)}, "no fixed effect of this model. Did you mean 'Days'"),
+        ({"callback": hd.stop_when_stable(1, by=1)}, r"names the effect 1, .* It has: \(Intercept\), Days"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):
@@ -111,7 +147,10 @@ def test_what_cannot_be_is_refused(options, message):
         (lambda: hd.stop_when_stable("Days", by=1, over=0), "over is 0"),
         (lambda: hd.stop_when_stable("Days", by=1, over=1.5), "over is 1.5"),
         (lambda: hd.stop_when_stable([], by=1), r"effect is \[\]"),
-        (lambda: hd.stop_when_stable(3, by=1), "effect is 3"),
+        (lambda: hd.stop_when_stable(2.5, by=1), "effect is 2.5"),
+        (lambda: hd.stop_when_stable(True, by=1), "effect is True"),
+        (lambda: hd.stop_when_stable(["Days", None], by=1), "effect is"),
+        (lambda: hd.stop_when_stable({"Days"}, by=1), "effect is"),
         (lambda: hd.StoppingRule("soon"), "made of 'soon'"),
     ],
 )

@@ -22,13 +22,18 @@ def rule_type(value: Any) -> DataError:
 
 
 def effect_type(value: Any) -> DataError:
-    return DataError(f"effect is {_quoted(value)}; it must be the name of a fixed effect, or a list of names.")
-
-
-def effect_unknown(name: str, names: Sequence[str]) -> DataError:
     return DataError(
-        f"stop_when_stable names the effect '{name}', which is no fixed effect of this model.{_nearest(name, names)} "
-        f"It has: {_listing(names) or 'none'}."
+        f"effect is {_quoted(value)}; it must be the name of a fixed effect (with fit_arrays, the number of a column "
+        "of X), or a list of them."
+    )
+
+
+def effect_unknown(name: str | int, names: Sequence[str | int]) -> DataError:
+    texts = [str(own) for own in names]
+    hint = _nearest(name, texts) if isinstance(name, str) else ""
+    return DataError(
+        f"stop_when_stable names the effect {_quoted(name)}, which is no fixed effect of this model.{hint} "
+        f"It has: {_listing(texts) or 'none'}."
     )
 
 
@@ -44,7 +49,6 @@ def over_invalid(value: Any) -> DataError:
 
 def slow(status: str, evaluations: int, decrement: float, method: str) -> ConvergenceWarning:
     return ConvergenceWarning(
-        f"{not_converged_note(status, evaluations, decrement)} Steps of {method!r} become ever shorter where a "
-        "variance goes to zero or a correlation to one: such an optimum is reached in the limit only. method='newton' "
-        "ends there."
+        f"{not_converged_note(status, evaluations, decrement)} Steps of {method!r} are short where the data say little "
+        "about a variance: method='newton' takes few evaluations there too."
     )

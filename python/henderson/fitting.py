@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike
 
-from henderson import errors, errors_moments, errors_solvers
-from henderson.compiled import NO_PROGRESS, Callback, CompiledProblem
+from henderson import errors, errors_moments
+from henderson.compiled import Callback, CompiledProblem
 from henderson.compiling import compile_design
 from henderson.conversion import minus
 from henderson.design import DesignMatrices, build_design
@@ -18,9 +17,10 @@ from henderson.formula import Formula
 from henderson.model import LinearMixedModel
 from henderson.moments import fitting as moments
 from henderson.moments.result import MomentFit
-from henderson.options import check_options, checked_start, warn_unless_converged
+from henderson.options import checked_start
 from henderson.progress import ProgressLine
-from henderson.solvers.loop import EVALUATION_LIMIT, METHODS, MOST_EVALUATIONS, NEWTON, minimise
+from henderson.solvers.loop import NEWTON
+from henderson.solvers.optimising import checked_limit, optimise, warn, watching
 from henderson.solvers.stopping import StoppingRule
 
 MOMENTS = "moments"
@@ -106,10 +106,10 @@ def lmer(
         ``"drop"`` leaves out rows with missing values and counts them in the summary; ``"fail"`` refuses them.
     method
         ``"newton"``; or ``"em"``, ``"px-em"`` or ``"mm"``, for the same optimum in more and smaller steps, none of them
-        up. These reach a singular optimum in the limit only.
+        up.
+        ``"moments"`` estimates the variances of random intercepts without a likelihood, see `fit_moments`.
     start
-        Theta to start from; by default a moment estimate. The other methods start inside the boundary, as they never
-        leave it.
+        Theta to start from; by default a moment estimate. The methods other than Newton's start inside the boundary.
     max_evaluations
         Give up after so many evaluations of the criterion: by default 200, 10,000 for the other methods.
     tolerance
@@ -194,11 +194,6 @@ class FitOptions:
     method: str = NEWTON
 
     @property
-    def limit(self) -> int:
-        """Evaluations after which to give up."""
-        return MOST_EVALUATIONS[self.method] if self.max_evaluations is None else self.max_evaluations
-
-    @property
     def is_moments(self) -> bool:
         """Whether there is no likelihood to maximise."""
         method: Any = self.method
@@ -212,15 +207,12 @@ class FitOptions:
         if wrong:
             raise errors_moments.option_without_likelihood(wrong)
 
-    def check(self, reml: bool, group_size_effect: Any = False) -> None:
-        """Refuse options that mean nothing."""
+    def check(self, reml: bool, group_size_effect: Any = False) -> int:
+        """Refuse options that mean nothing; evaluations after which to give up."""
         if group_size_effect is not False:
             raise errors_moments.option_needs_moments("group_size_effect")
-        method: Any = self.method
-        if not isinstance(method, str) or method not in METHODS:
-            raise errors_solvers.method_unknown(method, (*METHODS, MOMENTS))
-        callback = None if isinstance(self.callback, StoppingRule) else self.callback
-        check_options(self.limit, self.tolerance, callback, self.threads, reml)
+        own = (self.method, self.max_evaluations, self.tolerance, self.callback, self.threads)
+        return checked_limit(*own, reml, (MOMENTS,))
 
 
 def fit_design(
@@ -236,27 +228,17 @@ def fit_design(
     y = design.y if design.offset is None else minus(design.y, design.offset)
     problem = compile_design(design, y, options.threads) if problem is None else problem
     theta = None if options.start is None else checked_start(options.start, problem)
-    is_newton = options.method == NEWTON
-    callback = options.callback
-    if isinstance(callback, StoppingRule):
-        callback = callback.watching([design.x_names[j] for j in problem.kept], problem, y, reml, is_busy=is_newton)
+    names = [design.x_names[j] for j in problem.kept]
+    callback = watching(options.callback, names, problem, y, reml, options.method)
     line = ProgressLine(options.tolerance, callback) if options.progress else None
-    arguments = (theta, options.tolerance, options.limit, callback if line is None else line)
+    arguments = (theta, options.tolerance, options.check(reml), callback if line is None else line)
     try:
-        if is_newton:
-            found = problem.fit(y, reml, *arguments)
-            warn_unless_converged(found, stacklevel=stacklevel)
-            return LinearMixedModel(design, problem, found, y, bool(reml), call)
-        optimum = minimise(problem, y, reml, options.method, *arguments)
+        found = optimise(problem, y, reml, options.method, *arguments)
     finally:
         if line is not None:
             line.close()
-    if optimum.status in (EVALUATION_LIMIT, NO_PROGRESS):
-        given = (optimum.status, optimum.evaluations, optimum.decrement, options.method)
-        warnings.warn(errors_solvers.slow(*given), stacklevel=stacklevel)
-    model = LinearMixedModel(design, problem, None, y, bool(reml), call)
-    model.optimum = optimum
-    return model
+    warn(found, options.method, stacklevel)
+    return LinearMixedModel(design, problem, found, y, bool(reml), call)
 
 
 def _name(data: Any) -> str:

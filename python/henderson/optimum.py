@@ -71,7 +71,8 @@ class Optimum:
     ranks, sizes
         Per random term, the rank of its covariance matrix and its order.
     steps
-        One ``(theta, criterion, decrement, radius)`` per evaluation; `trace` is the same as a table.
+        One ``(theta, criterion, decrement, radius)`` per evaluation, or per accepted step of a method other than
+        Newton's; `trace` is the same as a table.
     """
 
     theta: Vector
@@ -87,8 +88,10 @@ class Optimum:
     steps: tuple[tuple[Vector, float, float, float], ...]
 
     @classmethod
-    def from_core(cls, found: _core.Optimum, sizes: tuple[int, ...]) -> Optimum:
-        """Copy the core's result into plain Python values."""
+    def from_core(cls, found: _core.Optimum | Optimum, sizes: tuple[int, ...]) -> Optimum:
+        """Copy the core's result into plain Python values; what is one of ours already stays as it is."""
+        if isinstance(found, Optimum):
+            return found
         return cls(
             found.theta,
             found.criterion,
@@ -122,14 +125,15 @@ class Optimum:
 
     @property
     def trace(self) -> pd.DataFrame:
-        """One row per evaluation: criterion, decrement, trust-region radius, then theta."""
+        """One row per element of `steps`: criterion, decrement, trust-region radius, then theta."""
         import pandas as pd
 
         thetas = np.array([theta for theta, *_ in self.steps]).reshape(len(self.steps), len(self.theta))
         table = pd.DataFrame([step[1:] for step in self.steps], columns=["criterion", "decrement", "radius"])
         for i in range(thetas.shape[1]):
             table[f"theta{i + 1}"] = thetas[:, i]
-        table.index = pd.RangeIndex(1, len(table) + 1, name="evaluation")
+        name = "evaluation" if len(table) == self.evaluations else "step"
+        table.index = pd.RangeIndex(1, len(table) + 1, name=name)
         return table
 
     def __str__(self) -> str:

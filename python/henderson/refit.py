@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from henderson import errors, errors_fit
 from henderson.compiled import Callback
 from henderson.conversion import UNUSABLE, as_float, explain_response, minus
-from henderson.options import check_options, checked_start, warn_unless_converged
+from henderson.options import checked_start
+from henderson.solvers.optimising import checked_limit, optimise, warn, watching
+from henderson.solvers.stopping import StoppingRule
 
 if TYPE_CHECKING:
     from henderson.model import LinearMixedModel
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 def refit(
     model: LinearMixedModel,
     y: ArrayLike,
+    method: str,
     start: ArrayLike | None,
-    max_evaluations: int,
+    max_evaluations: int | None,
     tolerance: float,
-    callback: Callback | None,
+    callback: Callback | StoppingRule | None,
 ) -> LinearMixedModel:
     """Fit a response with one value per row used (offset not subtracted) to the design of a fitted model."""
-    check_options(max_evaluations, tolerance, callback)
+    limit = checked_limit(method, max_evaluations, tolerance, callback)
     design = model.design
     response = np.array(as_float("y", y))  # a copy: the caller may reuse the buffer for the next response
     if response.ndim == 2 and response.shape[1] == 1:  # a table of one column, as `simulate` returns
@@ -37,10 +40,12 @@ def refit(
     if hasattr(index, "equals") and not index.equals(design.index):
         raise errors.index_mismatch("y")
     y_core = response if design.offset is None else minus(response, design.offset)
-    theta = None if start is None else checked_start(start, model._problem)
+    own, reml = model._problem, model.is_reml
+    theta = None if start is None else checked_start(start, own)
     try:
-        found = model._problem.fit(y_core, model.is_reml, theta, tolerance, max_evaluations, callback)
+        watcher = watching(callback, [design.x_names[j] for j in model.kept], own, y_core, reml, method)
+        found = optimise(own, y_core, reml, method, theta, tolerance, limit, watcher)
     except UNUSABLE as problem:
         raise explain_response(problem, "y", response, design.offset, None, design.weights) from None
-    warn_unless_converged(found, stacklevel=3)
-    return type(model)(replace(design, y=response), model._problem, found, y_core, model.is_reml, model.call)
+    warn(found, method, stacklevel=3)
+    return type(model)(replace(design, y=response), own, found, y_core, reml, model.call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,18 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 
 
+@cache
+def triangle(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Columns and rows of the elements of a lower triangle, down its columns."""
+    columns, rows = np.triu_indices(size)
+    return columns, rows
+
+
 def relative_factors(theta: NDArray[np.float64], sizes: Sequence[int]) -> list[Matrix]:
     """Relative covariance factors: per term the (s, s) lower triangle, filled down its columns from theta."""
     factors, start = [], 0
     for size in sizes:
-        columns, rows = np.triu_indices(size)
+        columns, rows = triangle(size)
         stop = start + len(rows)
         lam = np.zeros((size, size))
         lam[rows, columns] = theta[start:stop]

@@ -4,12 +4,19 @@
     r'V⁻¹r <= sum_t tr(Psi_t⁻¹ Psi_t0 U_t Psi_t0) + ...      U_t = sum_j w_j w_j',  w = Z'Pr
 
 The minimum over Psi_t solves Psi S Psi = Psi_0 U Psi_0 / sigma² (Zhou, Hu, Zhou and Lange 2019); for one effect per
-level the variance is multiplied by sqrt(U / (sigma² S)). In coordinates Psi = lam X lam' and with St = lam'S lam,
+level the variance is multiplied by sqrt(U / (sigma² S)). In coordinates Psi = L X L' and with St = L'S L,
 Ut = sum_j u_j u_j' / sigma²,
 
-    X St X = Ut        X = L'⁻¹ (L' Ut L)^(1/2) L⁻¹,   St = L L'
+    X St X = Ut        X = C'⁻¹ (C' Ut C)^(1/2) C⁻¹,   St = C C'
 
 St = K + Ut needs nothing that EM does not need, but the conditional modes.
+
+Such a step never leaves the column space of L, and near the boundary it hardly turns Psi. There another function above
+the criterion does,
+
+    r'V⁻¹r <= |r - Z L u|² + |u|²        the u_j as they are: a quadratic in L
+
+and its minimum, with a tangent of log|V|, is a regression (`loadings`). The two steps alternate near the boundary.
 """
 
 from __future__ import annotations
@@ -18,7 +25,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from henderson.solvers.em import expected_factors
+from henderson.solvers.em import expected_loadings, turned
+from henderson.solvers.loadings import Loadings
 from henderson.solvers.point import Matrix, Model, Point, Vector, square_root, theta_of, triangular
 
 LARGEST_FALL = 1e-2
@@ -32,17 +40,22 @@ class MM:
 
     def __init__(self, model: Model) -> None:
         self._levels = model.levels
+        self._loadings = Loadings(model)
+        self._turns = True
 
     def candidates(self, at: Point) -> Iterator[Vector]:
         """A step of MM; where a variance had to be kept from vanishing, one of EM may be better."""
+        self._turns = at.is_near_boundary and not self._turns
+        if self._turns:
+            yield from turned(at, self._loadings.majorised(at))
         variance = at.solution.sigma**2
-        factors = []
-        for factor, slope, modes, m in zip(at.factors, at.slopes, at.solution.u, self._levels, strict=True):
+        plain = []
+        for own, slope, modes, m in zip(at.spectra, at.slopes, at.modes, self._levels, strict=True):
             squares = modes.T @ modes / variance
-            ratio = variance_ratio(slope + squares, squares, NOTHING * m)
-            factors.append(triangular(factor @ square_root(ratio)))
-        yield theta_of(factors)
-        yield theta_of(expected_factors(at, self._levels))
+            ratio = variance_ratio(slope[: own.rank] + squares, squares, NOTHING * m)
+            plain.append(own.loadings @ square_root(ratio))
+        yield theta_of([triangular(loadings) for loadings in plain])
+        yield theta_of([triangular(loadings) for loadings in expected_loadings(at, self._levels)])
 
 
 def variance_ratio(information: Matrix, squares: Matrix, nothing: float) -> Matrix:

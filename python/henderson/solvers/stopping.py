@@ -26,7 +26,7 @@ class Iterate:
         As a callback of `lmer` gets them: relative covariance parameters, criterion, number of the evaluation, expected
         further drop of the criterion.
     fixef
-        Fixed effects by name.
+        Fixed effects by name; with `fit_arrays` by the number of the column of X.
     sigma
         Residual standard deviation.
     """
@@ -35,7 +35,7 @@ class Iterate:
     criterion: float
     evaluation: int
     decrement: float
-    fixef: dict[str, float]
+    fixef: dict[Any, float]
     sigma: float
 
 
@@ -68,10 +68,10 @@ class StoppingRule:
         if not callable(rule):
             raise errors_solvers.rule_type(rule)
         self._rule = rule
-        self._effects: tuple[str, ...] = ()
+        self._effects: tuple[str | int, ...] = ()
 
     def watching(
-        self, names: Sequence[str], problem: CompiledProblem, y: Vector, reml: bool, is_busy: bool
+        self, names: Sequence[str | int], problem: CompiledProblem, y: Vector, reml: bool, is_busy: bool
     ) -> Callback:
         """The callback of a fit of `y`; `names` are those of the fixed effects that were kept."""
         for effect in self._effects:
@@ -89,13 +89,14 @@ class StoppingRule:
         return stops
 
 
-def stop_when_stable(effect: str | Sequence[str], *, by: float, over: int = 5) -> StoppingRule:
+def stop_when_stable(effect: str | int | Sequence[str | int], *, by: float, over: int = 5) -> StoppingRule:
     """Stop a fit when a fixed effect has settled: a rule for the argument ``callback`` of `lmer`.
 
     Parameters
     ----------
     effect
-        Name of a fixed effect as ``fit.fixef`` has it, or several, all of which must have settled.
+        Name of a fixed effect as ``fit.fixef`` has it, or several, all of which must have settled. With `fit_arrays`,
+        numbers of columns of X.
     by
         The smallest difference that would matter, such as a clinically relevant one, in the units of the effect.
     over
@@ -128,8 +129,12 @@ def stop_when_stable(effect: str | Sequence[str], *, by: float, over: int = 5) -
     >>> fit.optimum.status
     'stopped by callback'
     """
-    names: Any = (effect,) if isinstance(effect, str) else effect
-    if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+    names: Any = (effect,) if isinstance(effect, str) or _is_number(effect, int | np.integer) else effect
+    if (
+        not isinstance(names, Sequence)
+        or not names
+        or not all(isinstance(name, str) or _is_number(name, int | np.integer) for name in names)
+    ):
         raise errors_solvers.effect_type(effect)
     if not _is_number(by, int | float | np.integer | np.floating) or not 0 < by < np.inf:
         raise errors_solvers.by_invalid(by)
