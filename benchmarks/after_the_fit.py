@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 import henderson as hd
+from henderson.streaming.rows import read_rows
 
 ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
@@ -35,7 +36,7 @@ def least(task: Callable[[], object], repeat: int) -> float:
 
 
 def show(what: str, milliseconds: float) -> None:
-    print(f"{what:70s} {milliseconds:10.2f} ms", flush=True)
+    print(f"{what:80s} {milliseconds:10.3f} ms", flush=True)
 
 
 def slopes(rows: int, groups: int, seed: int = 1) -> pd.DataFrame:
@@ -75,17 +76,39 @@ def intervals(fit: hd.LinearMixedModel, table: pd.DataFrame) -> object:
 
 
 def time_streaming(repeat: int) -> None:
-    formula = "y ~ x + (x | g)"
     table, rows = slopes(MILLION, 1000), slopes(100, 1000, seed=2)
-    grown = pd.concat([table, rows], ignore_index=True)
-    unseen = rows.assign(g=rows["g"].where(rows.index >= 5, rows.index + 1000))
-    fit = hd.lmer(formula, table)
-    show("10^6 rows in 1000 groups and 100 more: fit to all", least(lambda: hd.lmer(formula, grown), repeat))
-    show("10^6 rows in 1000 groups and 100 more: update", least(lambda: fit.update(rows), 4 * repeat))
-    show(
-        "10^6 rows in 1000 groups and 100 more, five new groups: update", least(lambda: fit.update(unseen), 4 * repeat)
-    )
+    time_updates("numbers", "y ~ x + (x | g)", table, rows, repeat)
+    named = [
+        data.assign(g="group " + data["g"].astype(str), f=np.where(data["x"] > 0, "a", "b")) for data in (table, rows)
+    ]
+    time_updates("text and a factor", "y ~ x + f + (x | g)", *named, repeat)
+    fit = hd.lmer("y ~ x + (x | g)", table)
     show("10^6 rows in 1000 groups: simulate(10)", least(lambda: fit.simulate(10, seed=1), repeat))
+    full, (y, x), term = arrays(table), arrays(rows)[:2], arrays(rows)[2]
+    known = hd.fit_arrays(*full[:2], terms=full[2])
+    show("the same from arrays: fit", least(lambda: hd.fit_arrays(*full[:2], terms=full[2]), repeat))
+    show("the same from arrays: update", least(lambda: known.update(y, x, terms=term), 40 * repeat))
+
+
+def time_updates(what: str, formula: str, table: pd.DataFrame, rows: pd.DataFrame, repeat: int) -> None:
+    """A fit to 10^6 rows and 100 more; a chain of updates; rows of new groups; and what reading rows takes of it."""
+    fit, grown = hd.lmer(formula, table), pd.concat([table, rows], ignore_index=True)
+    labels = rows["g"].to_list()
+    new = [f"{label}0000" if isinstance(label, str) else label + 10_000 for label in labels[:5]]
+    unseen = rows.assign(g=[*new, *labels[5:]])
+    start = f"10^6 rows in 1000 groups and 100 more, {what}: "
+    show(start + "fit to all", least(lambda: hd.lmer(formula, grown), repeat))
+    show(start + "update", least(lambda: fit.update(rows), 40 * repeat))
+    show(start + "update, read", least(lambda: read_rows(fit.design, rows), 40 * repeat))
+    show(start + "five new groups", least(lambda: fit.update(unseen), 40 * repeat))
+    for _ in range(1000):
+        fit = fit.update(rows)
+    show(start + "update after 1000", least(lambda: fit.update(rows), 40 * repeat))
+
+
+def arrays(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, hd.RandomTerm]:
+    x = np.column_stack([np.ones(len(table)), table["x"].to_numpy()])
+    return table["y"].to_numpy(), x, hd.RandomTerm(table["g"].to_numpy(), x)
 
 
 def time_gradient(repeat: int) -> None:

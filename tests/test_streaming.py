@@ -130,8 +130,9 @@ def test_the_rows_of_a_streamed_fit_are_there_when_needed():
     np.testing.assert_allclose(fit.predict(DATA[:5]), full.predict(DATA[:5]), rtol=1e-5)
     assert str(fit.summary()) == str(full.summary())
     with pytest.raises(DataError, match="stand_in"):
-        _ = fit.resid
-    pd.testing.assert_series_equal(fit.stand_in.resid, full.resid, rtol=1e-4, atol=1e-6)
+        _ = fit.design.y + 1
+    pd.testing.assert_series_equal(fit.resid, full.resid, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(fit.stand_in.design.y, full.design.y)
     kept = hd.lmer("y ~ x + f + (x | g)", DATA[:200], weights="w").update(DATA[200:], keep_rows=True)
     pd.testing.assert_series_equal(kept.fitted, full.fitted, rtol=1e-5)
     np.testing.assert_allclose(kept.emmeans("f").to_frame()["estimate"], full.emmeans("f").to_frame()["estimate"])
@@ -285,13 +286,16 @@ def test_digits_are_lost_to_the_size_of_what_was_taken_out():
         (lambda d: d.drop(columns="y"), "y"),
         (lambda d: d.drop(columns="g"), "g"),
         (lambda d: d.drop(columns="w"), "weights"),
-        (lambda d: d.assign(y=[np.nan, *d["y"][1:]]), "response y is missing in row 0"),
-        (lambda d: d.assign(x=[*d["x"][:-1], np.nan]), "x is missing in row 9"),
+        (lambda d: d.assign(y=[np.nan, *d["y"][1:]]), "Column 'y' is missing in row 0"),
+        (lambda d: d.assign(x=[*d["x"][:-1], np.nan]), "Column 'x' is missing in row 9"),
         (lambda d: d.assign(g=[None, *d["g"][1:]]), "'g' is missing in row 0"),
         (lambda d: d.assign(f="z"), "level"),
         (lambda d: d.assign(x="text"), "x"),
         (lambda d: d.assign(y=np.inf), "y"),
-        (lambda d: d.assign(w=-1.0), "weight"),
+        (lambda d: d.assign(w=-1.0), "weight -1 in row 0"),
+        (lambda d: d.assign(w=0.0), "weight 0 in row 0"),
+        (lambda d: d.assign(w=np.nan), "weights= is missing in row 0"),
+        (lambda d: d.assign(f=[*d["f"][:-1], None]), "Column 'f' is missing in row 9"),
         (lambda d: d[:0], "no rows"),
     ],
 )

@@ -84,6 +84,12 @@ class RowsElsewhere(AbsentRows):
         return errors_streaming.rows_elsewhere() if self.are_known else errors_streaming.rows_unknown("This")
 
 
+def in_one_place(model: Any) -> Any:
+    """A fit whose design has its rows: of one that was updated from its cross-products, the stand-in."""
+    y = model.design.y
+    return model.stand_in if isinstance(y, RowsElsewhere) and y.are_known else model
+
+
 class SummarisedRows(AbsentRows):
     """A column of which a summary was saved: what reference grids ask.
 

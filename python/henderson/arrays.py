@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from henderson import _core, errors_fit
+from henderson import _core, array_updates, errors_fit
 from henderson.array_inputs import Inputs, RandomTerm, gather, share_factors
 from henderson.blocks import Blocks, describe
 from henderson.compiled import CONVERGED_CODE, Callback, CompiledProblem, Matrix, Solution, Vector
 from henderson.conversion import UNUSABLE, as_float, minus
 from henderson.optimum import CONVERGED, Optimum
 from henderson.options import check_options, checked_start
+from henderson.solvers.optimising import checked_limit, optimise, watching
+from henderson.solvers.stopping import StoppingRule
 from henderson.theta import covariances
 
 
@@ -63,15 +65,24 @@ class ArrayFit:
         y: Vector,
         inputs: Inputs,
         problem: CompiledProblem,
-        found: _core.Optimum,
+        found: _core.Optimum | Optimum | None,
         reml: bool,
     ) -> None:
         self._y = y
         self._inputs = inputs
         self._problem = problem
-        self._found: _core.Optimum | None = found
+        self._found = found
         self.is_reml = reml
         self._theta: Vector | None = None
+
+    @property
+    def _p(self) -> int:
+        return len(self._inputs.x)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        """Levels and effects of each term."""
+        return [(term.levels, len(term.columns)) for term in self._inputs.terms]
 
     @property
     def theta(self) -> Vector:
@@ -94,7 +105,7 @@ class ArrayFit:
     def optimum(self) -> Optimum:
         """Where the optimiser ended: evaluations, decrement, certificate, trace."""
         assert self._found is not None
-        return Optimum.from_core(self._found, tuple(len(term.columns) for term in self._inputs.terms))
+        return Optimum.from_core(self._found, tuple(size for _, size in self._shapes))
 
     @cached_property
     def _solution(self) -> Solution:
@@ -108,12 +119,12 @@ class ArrayFit:
     @property
     def beta(self) -> Vector:
         """Fixed effects, shape (p,); NaN for aliased columns of X."""
-        return _spread(self._solution.beta, self.kept, len(self._inputs.x))
+        return _spread(self._solution.beta, self.kept, self._p)
 
     @property
     def vcov(self) -> Matrix:
         """Covariance matrix of the fixed effects, shape (p, p); NaN for aliased columns."""
-        p, kept, found = len(self._inputs.x), self.kept, self._solution
+        p, kept, found = self._p, self.kept, self._solution
         kernel = found.sigma**2 * found.unscaled_vcov
         if len(kept) == p:
             return kernel
@@ -154,7 +165,7 @@ class ArrayFit:
     @property
     def covariances(self) -> tuple[Matrix, ...]:
         """Covariance matrices of the random effects, per term (s, s)."""
-        sizes = [len(term.columns) for term in self._inputs.terms]
+        sizes = [size for _, size in self._shapes]
         return tuple(self.sigma**2 * relative for relative in covariances(self.theta, sizes))
 
     @cached_property
@@ -192,10 +203,11 @@ class ArrayFit:
         self,
         y: ArrayLike,
         *,
+        method: str = "newton",
         start: ArrayLike | None = None,
         tolerance: float = 1e-10,
-        max_evaluations: int = 200,
-        callback: Callback | None = None,
+        max_evaluations: int | None = None,
+        callback: Callback | StoppingRule | None = None,
     ) -> ArrayFit:
         """Fit another response to the same design, reusing all that does not depend on the response.
 
@@ -203,15 +215,16 @@ class ArrayFit:
         ----------
         y
             New response, shape (n,).
-        start, tolerance, max_evaluations, callback
+        method, start, tolerance, max_evaluations, callback
             As in `fit_arrays`.
         """
-        check_options(max_evaluations, tolerance, callback)
+        limit = checked_limit(method, max_evaluations, tolerance, callback)
         problem, inputs, reml = self._problem, self._inputs, self.is_reml
         response = inputs.response(y)
         theta = None if start is None else checked_start(start, problem)
         try:
-            found = problem.fit(response, reml, theta, tolerance, max_evaluations, callback)
+            watcher = watching(callback, self.kept, problem, response, reml, method)
+            found = optimise(problem, response, reml, method, theta, tolerance, limit, watcher)
         except UNUSABLE as bad:
             raise inputs.explain(bad, y) from None
         return ArrayFit(response, inputs, problem, found, reml)
@@ -256,10 +269,12 @@ class ArrayFit:
             found["status"] == CONVERGED_CODE,
         )
 
+    update, downdate = array_updates.update, array_updates.downdate
+
     def __repr__(self) -> str:
         name = "REML criterion" if self.is_reml else "deviance"
-        terms = ", ".join(f"{len(term.columns)} x {term.levels} levels" for term in self._inputs.terms)
-        return f"<ArrayFit: {self.nobs} rows, p = {len(self._inputs.x)}, terms [{terms}], {name} {self.criterion:.10g}>"
+        terms = ", ".join(f"{size} x {levels} levels" for levels, size in self._shapes)
+        return f"<ArrayFit: {self.nobs} rows, p = {self._p}, terms [{terms}], {name} {self.criterion:.10g}>"
 
     def __getstate__(self) -> dict[str, Any]:
         _ = self.optimum, self._solution  # plain arrays, in place of the core's objects
@@ -274,10 +289,11 @@ def fit_arrays(
     reml: bool = True,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
+    method: str = "newton",
     start: ArrayLike | None = None,
     tolerance: float = 1e-10,
-    max_evaluations: int = 200,
-    callback: Callback | None = None,
+    max_evaluations: int | None = None,
+    callback: Callback | StoppingRule | None = None,
     threads: int = 0,
 ) -> ArrayFit:
     """Fit y = X beta + sum of random terms + error.
@@ -296,14 +312,17 @@ def fit_arrays(
         Precision weights, shape (n,), positive: row i has variance sigma² / weights[i].
     offset
         Known part of the mean, shape (n,).
+    method
+        ``"newton"``, ``"em"``, ``"px-em"`` or ``"mm"``, as in `lmer`.
     start
         Theta to start from; by default a moment estimate.
     tolerance
         Stop when the expected further drop of the criterion is less than this, in units of deviance.
     max_evaluations
-        Give up after so many evaluations.
+        Give up after so many evaluations: by default 200, 10,000 for the methods other than Newton's.
     callback
-        Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit.
+        Called as ``callback(theta, criterion, evaluation, decrement)``; a true result stops the fit. Or a rule such as
+        ``stop_when_stable(1, by=0.1)``: here the fixed effects are called by the numbers of their columns.
     threads
         Threads to use, at most 1024; 0 chooses by the size of the problem.
 
@@ -331,7 +350,7 @@ def fit_arrays(
     >>> fit.beta.shape, fit.refit(y + 1).converged
     ((2,), True)
     """
-    check_options(max_evaluations, tolerance, callback, threads, reml)
+    limit = checked_limit(method, max_evaluations, tolerance, callback, threads, reml)
     inputs = gather(X, terms, weights, offset)
     response = inputs.response(y)
     codes, levels, layout = share_factors(inputs.terms)
@@ -340,7 +359,8 @@ def fit_arrays(
     except UNUSABLE as bad:
         raise inputs.explain(bad, y) from None
     theta = None if start is None else checked_start(start, problem)
-    found = problem.fit(response, bool(reml), theta, tolerance, max_evaluations, callback)
+    watcher = watching(callback, problem.kept, problem, response, bool(reml), method)
+    found = optimise(problem, response, bool(reml), method, theta, tolerance, limit, watcher)
     return ArrayFit(response, inputs, problem, found, bool(reml))
 
 

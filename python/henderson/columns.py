@@ -17,11 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors
-from henderson.levels import Categories, Levels, boolean_categories, factorize
+from henderson.levels import Categories, Codes, Levels, boolean_categories, factorize
 
 Kind = Literal["number", "boolean", "category", "time"]
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
+
+
+FEW = 1000
+"""Up to so many rows, looking each text up costs less than finding the different ones first."""
 
 
 def is_all_finite(values: Numbers) -> bool:
@@ -78,6 +82,10 @@ class Column(ABC):
     def categories(self) -> Categories:
         """The values as codes (-1 where missing) and levels."""
         return self._cached_categories
+
+    def codes_among(self, _: Levels) -> Codes | None:
+        """Codes of the values among levels that are known; None if some are not, or if it is no faster so."""
+        return None
 
     @cached_property
     def missing(self) -> Mask | None:
@@ -136,6 +144,10 @@ class NumpyColumn(Column):
                 return errors.column_mixed(self.name, first, value, row)
         return errors.column_type(self.name, type(first).__name__)
 
+    def codes_among(self, levels: Levels) -> Codes | None:
+        is_worse = self.kind == "boolean" or (self.kind == "category" and len(self) > FEW)
+        return None if is_worse else levels.find_all(self.values)
+
     @cached_property
     def missing(self) -> Mask | None:
         return None if self.values.dtype.kind in "iub" else super().missing  # without converting them
@@ -190,6 +202,10 @@ class PandasColumn(Column):
 
     def _numbers(self) -> Numbers:
         return np.ascontiguousarray(self.values.to_numpy(dtype=np.float64, na_value=np.nan))
+
+    def codes_among(self, levels: Levels) -> Codes | None:
+        is_text = self.kind == "category" and not hasattr(self.values, "categories") and len(self) <= FEW
+        return levels.find_all(self.values.to_numpy(dtype=object)) if is_text else None
 
     def _categories(self) -> Categories:
         if hasattr(self.values, "categories"):

@@ -167,7 +167,9 @@ def update_array_needed(name: str) -> DataError:
 
 
 def update_formula_type(value: Any) -> FormulaError:
-    return FormulaError(f"update() takes a formula such as '. ~ . + x', not {type(value).__name__}.")
+    return FormulaError(
+        f"update() takes a formula such as '. ~ . + x', or a table of new rows, not {type(value).__name__}."
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- power

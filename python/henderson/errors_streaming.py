@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from henderson.errors import DataError, _quoted
@@ -30,6 +31,12 @@ def removed_unknown() -> DataError:
 
 def missing_value(what: str, row: int) -> DataError:
     return DataError(f"{what} is missing in row {row} of the new rows: leave out such rows, or fill them in.")
+
+
+def weight_not_positive(row: int, value: float) -> DataError:
+    return DataError(
+        f"The weight {value:g} in row {row} of the new rows is not positive: leave out rows that should not count."
+    )
 
 
 def argument_needed(name: str, column: str | None) -> DataError:
@@ -64,8 +71,20 @@ def option_unknown(name: str, method: str, available: str) -> DataError:
     return DataError(f"{method} with new rows has no option {name!r}; it has {available}.")
 
 
+def parameter_unknown(name: str, known: Sequence[str]) -> DataError:
+    return DataError(f"StreamingModel has no parameter {name!r}; it has {', '.join(known)}.")
+
+
 def rows_and_data() -> DataError:
     return DataError("update() takes new rows or data=, a whole table, not both.")
+
+
+def layout_differs(argument: str, what: str, given: int, wanted: int) -> DataError:
+    return DataError(f"{argument} has {given} {what}, but the model has {wanted}: rows need all that the fit had.")
+
+
+def codes_differ(terms: str) -> DataError:
+    return DataError(f"{terms} share one grouping factor in this fit, but have different codes at these rows.")
 
 
 def not_fitted() -> DataError:

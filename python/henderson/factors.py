@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -69,24 +69,35 @@ class Factor:
         """(n_levels,) labels as presented; row i belongs to code ``order[i]``."""
         return self.labels[self.order]
 
+    @cached_property
+    def _places(self) -> Any:
+        """The keys of the combinations, a pandas Index."""
+        return _index_of(self.combinations, self.parts)
+
+    def at(self, codes: Any) -> Factor:
+        """The same levels at other rows."""
+        other = replace(self, codes=codes)
+        other.__dict__.update({name: self.__dict__[name] for name in OF_LEVELS if name in self.__dict__})
+        return other
+
     def extended(self, parts: list[Categories]) -> Factor:
         """The factor at new rows without missing levels: its levels, with the same codes, and then the new ones."""
-        levels = tuple(own.joined(new.levels.labels) for own, new in zip(self.parts, parts, strict=True))
-        codes = [own.find(new.levels.labels)[new.codes] for own, new in zip(levels, parts, strict=True)]
+        found = [own.extended(new.levels.labels) for own, new in zip(self.parts, parts, strict=True)]
+        codes = [own[new.codes] for (own, _), new in zip(found, parts, strict=True)]
+        levels = tuple(own for _, own in found)
+        is_known = all(own is new for own, new in zip(self.parts, levels, strict=True))
         if self.combinations is None:
-            return Factor(self.name, codes[0], levels, None, self.variables)
-        known = _keys([self.combinations[:, column] for column in range(len(codes))], levels)
+            return self.at(codes[0]) if is_known else Factor(self.name, codes[0], levels, None, self.variables)
         keys = _keys(codes, levels)
-        import pandas
-
-        combined = np.asarray(pandas.Index(known).get_indexer(pandas.Index(keys)), dtype=np.int32)
+        places = self._places if is_known else _index_of(self.combinations, levels)
+        combined = _places_of(keys, places)
         fresh = np.flatnonzero(combined < 0)
-        combinations = self.combinations
-        if len(fresh):
-            new = factorize(keys[fresh]).codes
-            combined[fresh] = len(combinations) + new
-            first = fresh[np.unique(new, return_index=True)[1]]
-            combinations = np.vstack([combinations, np.column_stack([code[first] for code in codes])])
+        if not len(fresh):
+            return self.at(combined)
+        new = factorize(keys[fresh]).codes
+        combined[fresh] = len(self.combinations) + new
+        first = fresh[np.unique(new, return_index=True)[1]]
+        combinations = np.vstack([self.combinations, np.column_stack([code[first] for code in codes])])
         return Factor(self.name, combined, levels, np.ascontiguousarray(combinations), self.variables)
 
     def find(self, parts: list[Categories]) -> Codes:
@@ -97,12 +108,25 @@ class Factor:
         ]
         if self.combinations is None:
             return codes[0]
-        known = _keys([self.combinations[:, column] for column in range(len(codes))], self.parts)
         keys = _keys(codes, self.parts)
         keys[np.any([code < 0 for code in codes], axis=0)] = -1
-        import pandas
+        return _places_of(keys, self._places)
 
-        return np.asarray(pandas.Index(known).get_indexer(pandas.Index(keys)), dtype=np.int32)
+
+OF_LEVELS = ("labels", "order", "levels", "_places")
+"""What is known about the levels of a factor once somebody has asked."""
+
+
+def _index_of(combinations: Any, parts: tuple[Levels, ...]) -> Any:
+    import pandas
+
+    return pandas.Index(_keys([combinations[:, column] for column in range(len(parts))], parts))
+
+
+def _places_of(keys: NDArray[np.int64], index: Any) -> Codes:
+    import pandas
+
+    return np.asarray(index.get_indexer(pandas.Index(keys)), dtype=np.int32)
 
 
 def _keys(codes: list[Codes], parts: tuple[Levels, ...]) -> NDArray[np.int64]:

@@ -87,28 +87,44 @@ class Levels:
 
     @cached_property
     def _index(self) -> Any:
+        """Where labels are found: by text, a dict; else a pandas Index."""
         import pandas
 
+        if pandas.api.types.infer_dtype(self.labels, skipna=False) == "string":
+            return dict(zip(self.labels.tolist(), range(len(self)), strict=True))
         return pandas.Index(self.labels)
 
     def find(self, labels: NDArray[Any]) -> Codes:
         """Codes of some labels, -1 for those that are not levels."""
+        index = self._index
+        if isinstance(index, dict):
+            return np.array([index.get(label, -1) for label in labels.tolist()], dtype=np.int32)
         import pandas
 
-        return np.asarray(self._index.get_indexer(pandas.Index(labels)), dtype=np.int32)
+        return np.asarray(index.get_indexer(pandas.Index(labels)), dtype=np.int32)
 
-    def joined(self, labels: NDArray[Any]) -> Levels:
-        """These levels, then those among `labels` that are new."""
-        new = labels[self.find(labels) < 0]
-        if not len(new):
-            return self
+    def find_all(self, labels: NDArray[Any]) -> Codes | None:
+        """Codes of some labels, None unless all are levels."""
+        codes = self.find(labels)
+        return codes if codes.min() >= 0 else None
+
+    def extended(self, labels: NDArray[Any]) -> tuple[Codes, Levels]:
+        """Codes of different labels, and the levels that these are codes of: the same, then those that are new."""
+        codes = self.find(labels)
+        is_new = codes < 0
+        count = int(np.count_nonzero(is_new))
+        if count == 0:
+            return codes, self
+        codes[is_new] = np.arange(len(self), len(self) + count, dtype=np.int32)
+        new = labels[is_new]
         is_plain = self.labels.dtype.kind == new.dtype.kind
         kinds = (self.labels, new) if is_plain else (self.labels.astype(object), new.astype(object))
-        return Levels(np.concatenate(kinds), self.has_own_order, self.is_ordered)
+        return codes, Levels(np.concatenate(kinds), self.has_own_order, self.is_ordered)
 
     def only(self, codes: NDArray[np.intp]) -> Levels:
         """The levels of some codes, in the order given."""
-        return Levels(self.labels[codes], self.has_own_order, self.is_ordered)
+        few = self.source.take(codes) if hasattr(self.source, "take") else self.labels[codes]
+        return Levels(few, self.has_own_order, self.is_ordered)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"source": self.labels, "has_own_order": self.has_own_order, "is_ordered": self.is_ordered}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from henderson import errors, errors_simulation, errors_streaming
-from henderson.absent import RowsElsewhere
+from henderson.absent import in_one_place
 from henderson.design import BY_ROW
 from henderson.expression import to_text
 from henderson.formula_update import update_formula
@@ -84,8 +84,7 @@ def update(
         if formula is not None or data is not None:
             raise errors_streaming.rows_and_data()
         return _changed_rows(model, rows, options, is_added=True)
-    if isinstance(model.design.y, RowsElsewhere) and model.design.y.are_known:
-        model = model.stand_in
+    model = in_one_place(model)
     for name in options:
         if name not in OPTIONS:
             raise errors_simulation.update_option_unknown(name, OPTIONS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from henderson import errors_models
-from henderson.absent import first_change, same_values
+from henderson.absent import first_change, in_one_place, same_values
 from henderson.inference import nesting
 from henderson.inference.mixtures import Mixture, chi_square_tail
 from henderson.significance import AnovaTable, TableColumn
@@ -128,7 +128,7 @@ def _named(models: Sequence[Any], names: Sequence[str] | None) -> list[tuple[str
         names = [f"m{place}" for place in range(1, len(models) + 1)]
     elif isinstance(names, str) or len(names) != len(models) or len(set(map(str, names))) != len(models):
         raise errors_models.names_mismatch(names, len(models))
-    return list(zip(map(str, names), models, strict=True))
+    return list(zip(map(str, names), map(in_one_place, models), strict=True))
 
 
 def _require_same_data(named: Sequence[tuple[str, LinearMixedModel]]) -> None:

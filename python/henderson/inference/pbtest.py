@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import draws, errors_intervals
+from henderson.absent import in_one_place
 from henderson.compiled import CONVERGED_CODE
 from henderson.inference import comparison, nesting
 from henderson.inference.bootstrap import chunks
@@ -203,7 +204,7 @@ def pbtest(
     count = draws.checked_count(n)
     check_options(200, 1e-10, None, threads)
     comparison.compare((m0, m1))  # refuses what cannot be compared
-    small, large = sorted((by_criterion(m, reml=False) for m in (m0, m1)), key=lambda m: m.n_parameters)
+    small, large = sorted((by_criterion(in_one_place(m), reml=False) for m in (m0, m1)), key=lambda m: m.n_parameters)
     df = large.n_parameters - small.n_parameters
     if df == 0:
         raise errors_intervals.not_nested(small.formula, large.formula, small.n_parameters)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors, errors_means, errors_plots
-from henderson.absent import mean_of
+from henderson.absent import in_one_place, mean_of
 from henderson.inference.grid_columns import kind_of, levels_of, numbers, plain
 from henderson.inference.reference_grid import grid_names
 from henderson.levels import level_text
@@ -94,6 +94,7 @@ def marginal_effects(
     ['A', 'B', 'C']
     """
     style.check_fit(fit)
+    fit = in_one_place(fit)
     known, coerced = grid_names(fit.design)
     x = _variable(fit.design, x, known, coerced)
     if points is not None and points not in SHOWN:

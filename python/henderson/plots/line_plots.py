@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors_plots
+from henderson.absent import in_one_place
 from henderson.levels import level_text
 from henderson.plots import group_lines, grouping, marks, style
 
@@ -82,6 +83,7 @@ def fitted_lines(
     ['308', '309', '335']
     """
     style.check_fit(fit)
+    fit = in_one_place(fit)
     index = grouping.one_factor(fit.design, group)
     factor = fit.design.factors[index]
     along = group_lines.predictor(fit.design, index, x)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from henderson import errors_streaming
 from henderson.fitting import lmer
 from henderson.model import LinearMixedModel
+
+PARAMETERS = ("formula", "reml", "forgetting", "weights", "offset", "contrasts", "context")
 
 
 class StreamingModel:
@@ -83,7 +86,7 @@ class StreamingModel:
         if self.fit_ is None:
             self.fit_ = lmer(
                 self.formula,
-                data,
+                deepcopy(data) if isinstance(data, Mapping) else data,  # the next batch may come in the same arrays
                 reml=self.reml,
                 weights=self.weights,
                 offset=self.offset,
@@ -99,3 +102,19 @@ class StreamingModel:
         if self.fit_ is None:
             raise errors_streaming.not_fitted()
         return self.fit_.predict(data, **options)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - as scikit-learn calls it
+        """The arguments of the constructor, as scikit-learn's `clone` asks for them."""
+        return {name: getattr(self, name) for name in PARAMETERS}
+
+    def set_params(self, **params: Any) -> StreamingModel:
+        """Change arguments of the constructor; the next batch follows them where it can, the fit so far stays."""
+        for name, value in params.items():
+            if name not in PARAMETERS:
+                raise errors_streaming.parameter_unknown(name, PARAMETERS)
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        rows = "no rows yet" if self.fit_ is None else f"{self.fit_.nobs:g} rows"
+        return f"<StreamingModel {self.formula!r}: {rows}>"

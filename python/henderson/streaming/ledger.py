@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from henderson.expression import Expression
 from henderson.levels import Categories
 
 Vector = NDArray[np.float64]
+is_close = partial(math.isclose, rel_tol=1e-9)
+NONE: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,40 +54,50 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """The rows of a streamed fit.
+    """The rows of a streamed fit: the last piece, and what was there before, which is shared with earlier fits.
+
+    Codes of factors and their levels are those of the last piece, and of earlier ones the beginning.
 
     Attributes
     ----------
-    pieces
-        In the order in which they came; codes of factors and their levels are those of the last, and of earlier ones
-        the beginning.
+    piece
+        The rows that came last.
+    earlier
+        The rows before, None for the first.
+    power
+        How much each of the rows before counts now.
     subtracted
         Number of rows that were taken out of cross-products only, as nobody knows where they are.
+    nobs
+        Number of observations, forgotten ones in part.
+    is_real
+        Whether all rows are there as they were observed.
+    is_weighted, has_offset, has_argument
+        Whether some rows have weights, an offset, and an ``offset=`` argument.
     """
 
-    pieces: tuple[Piece, ...]
-    subtracted: float = 0
+    piece: Piece
+    earlier: Ledger | None
+    power: float
+    subtracted: float
+    nobs: float
+    is_real: bool
+    is_weighted: bool
+    has_offset: bool
+    has_argument: bool
 
-    @property
-    def nobs(self) -> float:
-        """Number of observations, forgotten ones in part."""
-        return sum(piece.nobs for piece in self.pieces) - self.subtracted
+    def plus(self, rows: DesignMatrices, power: float = 1.0) -> Ledger:
+        """With more rows; those that are there count less, by a factor of `power`."""
+        return _with(self, Piece(rows, NONE), power)
 
-    @property
-    def is_real(self) -> bool:
-        """Whether all rows are there as they were observed."""
-        return not self.subtracted and all(piece.power == 1 and piece.rows.represented is None for piece in self.pieces)
-
-    def forgotten(self, power: float) -> Ledger:
-        """All rows count less."""
-        if power == 1:
-            return self
-        pieces = tuple(replace(piece, power=piece.power * power) for piece in self.pieces)
-        return replace(self, pieces=pieces, subtracted=self.subtracted * power)
-
-    def plus(self, rows: DesignMatrices) -> Ledger:
-        """With more rows."""
-        return replace(self, pieces=(*self.pieces, Piece(rows, np.empty(0, dtype=np.intp))))
+    def pieces(self) -> list[Piece]:
+        """All rows, in the order in which they came."""
+        found, at, power = [], self, 1.0
+        while True:
+            found.append(at.piece if power == 1 else replace(at.piece, power=power * at.piece.power))
+            if at.earlier is None:
+                return found[::-1]
+            power, at = power * at.power, at.earlier
 
     def less(self, rows: DesignMatrices) -> Ledger:
         """Without some rows, the first that are equal to them.
@@ -93,12 +107,13 @@ class Ledger:
         DataError
             They are not there, or some rows have been forgotten in part.
         """
-        if any(piece.power != 1 for piece in self.pieces):
+        own = self.pieces()
+        if any(piece.power != 1 for piece in own):
             raise errors_streaming.downdate_after_forgetting()
         wanted = list(range(rows.n))
         pieces = []
-        for piece in self.pieces:
-            if piece.rows.represented is not None:
+        for piece in own:
+            if not wanted or piece.rows.represented is not None:
                 pieces.append(piece)
                 continue
             found, wanted = _matches(piece, rows, wanted)
@@ -107,15 +122,14 @@ class Ledger:
         if wanted and all(piece.rows.represented is None for piece in pieces):
             raise errors_streaming.rows_not_there(f"row {wanted[0]} of the table is equal to none of its rows")
         left = [piece for piece in pieces if len(piece.gone) < piece.rows.n or piece is pieces[-1]]
-        return Ledger(tuple(left), self.subtracted + len(wanted))
+        return _of_pieces(left, self.subtracted + len(wanted))
 
     def stacked(self) -> DesignMatrices:
         """All rows as one design: as they were observed, or rows that stand for them in all cross-products."""
         if self.subtracted:
             raise errors_streaming.removed_unknown()
-        last = self.pieces[-1].rows
-        join = _Join(self.pieces, self.is_real)
-        first = self.pieces[0].rows
+        last, pieces = self.piece.rows, self.pieces()
+        join = _Join(pieces, self.is_real)
         x = [join.column(_fixed(j)) for j in range(len(last.x))]
         terms = tuple(
             replace(
@@ -125,12 +139,47 @@ class Ledger:
             for t, term in enumerate(last.terms)
         )
         factors = tuple(replace(factor, codes=join.plain(_coded(f))) for f, factor in enumerate(last.factors))
-        own = replace(last, x=x, terms=terms, factors=factors, rows=None, n_dropped=first.n_dropped)
+        own = replace(last, x=x, terms=terms, factors=factors, rows=None)
         if not self.is_real:
-            y = join.scaled([piece.y for piece in self.pieces])
-            represented = (whole_number(self.nobs), sum(_log_weights(piece) for piece in self.pieces))
+            y = join.scaled([piece.y for piece in pieces])
+            represented = (whole_number(self.nobs), sum(_log_weights(piece) for piece in pieces))
             return replace(own, y=y, weights=None, offset=None, values={}, table_index=None, represented=represented)
         return replace(own, **join.observed())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_pieces, (self.pieces(), self.subtracted)  # a long chain is too deep for pickle
+
+
+def ledger_of(rows: DesignMatrices) -> Ledger:
+    """The rows of a fit that has not been updated."""
+    return _with(None, Piece(rows, NONE))
+
+
+def _of_pieces(pieces: Sequence[Piece], subtracted: float) -> Ledger:
+    found = None
+    for piece in pieces:
+        found = _with(found, piece)
+    assert found is not None
+    return replace(found, subtracted=subtracted, nobs=found.nobs - subtracted, is_real=found.is_real and not subtracted)
+
+
+def _with(earlier: Ledger | None, piece: Piece, power: float = 1.0) -> Ledger:
+    rows = piece.rows
+    is_real = piece.power == 1 and rows.represented is None
+    has = (rows.weights is not None, rows.offset is not None, rows.recipe.offset is not None)
+    if earlier is None:
+        return Ledger(piece, None, 1.0, 0.0, piece.nobs, is_real, *has)
+    return Ledger(
+        piece,
+        earlier,
+        power,
+        power * earlier.subtracted,
+        power * earlier.nobs + piece.nobs,
+        is_real and earlier.is_real and power == 1,
+        has[0] or earlier.is_weighted,
+        has[1] or earlier.has_offset,
+        has[2] or earlier.has_argument,
+    )
 
 
 class _Join:
@@ -232,6 +281,14 @@ def _coded(f: int) -> Callable[[DesignMatrices], Any]:
     return lambda rows: rows.factors[f].codes
 
 
+def checked_forgetting(value: Any) -> float:
+    """How much the rows so far count from now on."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= 1:
+        raise errors_streaming.forgetting_invalid(value)
+    return float(value)
+
+
 def whole_number(count: float) -> Any:
     """An int where it is one."""
     return int(count) if float(count).is_integer() else count
@@ -250,21 +307,22 @@ def _matches(piece: Piece, rows: DesignMatrices, wanted: Sequence[int]) -> tuple
     own = piece.rows
     factor = max(range(len(own.factors)), key=lambda f: own.factors[f].n_levels)
     mine, codes = own.factors[factor].codes, rows.factors[factor].codes
-    near = np.zeros(max(int(mine.max()), int(codes.max())) + 1, dtype=bool)
+    near = np.zeros(max(own.factors[factor].n_levels, rows.factors[factor].n_levels), dtype=bool)
     near[codes[np.asarray(wanted, dtype=np.intp)]] = True
     is_candidate = near[mine]
     is_candidate[piece.gone] = False
     places: dict[tuple[Any, ...], list[int]] = {}
     candidates_at = np.flatnonzero(is_candidate)
     candidates_at = candidates_at[np.isin(own.y[candidates_at], rows.y)]
+    if not len(candidates_at):
+        return [], list(wanted)
     for place in candidates_at.tolist():
         places.setdefault(_key(own, place), []).append(place)
     found, left = [], []
     for row in wanted:
         candidates = places.get(_key(rows, row), [])
-        at_place = next(
-            (at for at in candidates if np.allclose(_row(own, at), _row(rows, row), rtol=1e-9, atol=0)), None
-        )
+        wanted_row = _row(rows, row)
+        at_place = next((at for at in candidates if all(map(is_close, _row(own, at), wanted_row))), None)
         if at_place is None:
             left.append(row)
         else:
@@ -279,5 +337,6 @@ def _key(rows: DesignMatrices, row: int) -> tuple[Any, ...]:
 
 
 def _row(rows: DesignMatrices, row: int) -> list[float]:
-    columns = [*rows.x, *(column for term in rows.terms for column in term.columns), rows.offset]
-    return [0.0 if column is None else float(column[row]) for column in columns]
+    columns = [*rows.x, *(column for term in rows.terms for column in term.columns)]
+    shift = 0.0 if rows.offset is None else float(rows.offset[row])
+    return [shift, *(1.0 if column is None else float(column[row]) for column in columns)]

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from henderson import _core, errors_fit
+from henderson import _core, errors_fit, errors_streaming
+from henderson.absent import RowsElsewhere
 from henderson.compiled import Arrays, CompiledProblem, Matrix, Vector
 from henderson.compiling import compile_design
-from henderson.conversion import minus
+from henderson.conversion import UNUSABLE, minus
+from henderson.design import DesignMatrices
 from henderson.optimum import CONVERGED, EXPECTED_DROP
 from henderson.streaming.ledger import Ledger, whole_number
 
@@ -25,15 +27,21 @@ class StreamedProblem(CompiledProblem):
 
     __slots__ = ("_whole", "ledger")
 
-    def __init__(self, core: _core.Problem | None, y: Vector, ledger: Ledger, threads: int) -> None:
+    def __init__(self, core: _core.Problem | None, ledger: Ledger, threads: int) -> None:
+        guard: Any = RowsElsewhere(round(ledger.nobs), are_known=ledger.is_real)
         self._problem = core
-        self._y = y
+        self._y = guard
         self._threads = threads
         self._limits = None
         self._root = None
         self._lock = threading.Lock()
         self._whole: CompiledProblem | None = None
         self.ledger = ledger
+
+    @property
+    def guard(self) -> Vector:
+        """What stands for the response of all rows."""
+        return self._y
 
     def _compile(self, _: Vector) -> _core.Problem:
         whole = self._compiled()
@@ -100,4 +108,54 @@ class StreamedProblem(CompiledProblem):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         y, ledger, threads = state
-        StreamedProblem.__init__(self, None, y, ledger, threads)
+        StreamedProblem.__init__(self, None, ledger, threads)
+        self._y = y  # the same object as in the fit
+
+
+def changed(
+    problem: CompiledProblem,
+    y: Vector,
+    rows: DesignMatrices,
+    ledger: Ledger,
+    *,
+    sign: float,
+    power: float,
+    has_dropped: bool,
+) -> StreamedProblem:
+    """A problem with more rows or fewer.
+
+    Parameters
+    ----------
+    problem, y
+        Of the fit so far, and its response.
+    rows
+        That come or go.
+    ledger
+        All rows from now on.
+    sign, power
+        As in `CompiledProblem.with_rows`.
+    has_dropped
+        Whether columns of X were dropped: with other rows they may be determined, so that all rows are compiled.
+    """
+    core = None if has_dropped else _with_rows(problem, y, rows, ledger, sign, power)
+    return StreamedProblem(core, ledger, problem.threads)
+
+
+def _with_rows(
+    problem: CompiledProblem, y: Vector, rows: DesignMatrices, ledger: Ledger, sign: float, power: float
+) -> _core.Problem | None:
+    own = rows.y if rows.offset is None else minus(rows.y, rows.offset)
+    codes = [factor.codes for factor in rows.factors]
+    levels = [factor.n_levels for factor in rows.factors]
+    terms = [(term.factor, term.columns) for term in rows.terms]
+    try:
+        return problem.with_rows(y, (own, (rows.x, codes, levels, terms, rows.weights)), sign=sign, power=power)
+    except UNUSABLE:
+        compile_design(rows, own, 1)  # says what it is
+        raise
+    except ValueError:
+        if ledger.is_real:
+            return None  # the rows were there, and what is left of a sum is rounding
+        raise errors_streaming.rows_not_there(
+            "a level would have fewer than none, or a sum of squares below zero"
+        ) from None

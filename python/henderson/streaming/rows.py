@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from henderson import errors, errors_streaming
-from henderson.coding import Value
-from henderson.columns import Numbers
-from henderson.design import DesignMatrices
-from henderson.expression import columns_of
-from henderson.factors import Factor, grouping_parts
+from henderson.coding import Coder, Value
+from henderson.columns import Column, Numbers
+from henderson.design import DesignMatrices, RandomTerm, total_offset
+from henderson.expression import Expression, Name
+from henderson.factors import Factor
 from henderson.frame import ModelFrame, find_columns
 from henderson.levels import Categories, level_text
-from henderson.newdata import NewRows, design_for, number_or_column
+from henderson.newdata import number_or_column
 from henderson.tables import Table, open_table
 from henderson.transforms import Evaluator
 
@@ -46,74 +46,99 @@ def read_rows(design: DesignMatrices, data: Any, *, weights: Any = None, offset:
     table = open_table(data)
     if table.n_rows == 0:
         raise errors.table_empty()
-    recipe = design.recipe
+    recipe, formula = design.recipe, design.formula
     own_weights = _argument(table, "weights", weights, recipe.weights_column, recipe.is_weighted)
     own_offset = _argument(table, "offset", offset, recipe.offset_column, recipe.offset is not None)
-    rows = design_for(table, design, offset=own_offset)
-    y = _response(table, design)
+    columns = find_columns(table, formula.columns(), recipe.context)
+    groups = {variable for factor in design.factors for variable in factor.variables}
+    frame = ModelFrame(formula, table.n_rows, None, columns, _numbers=_own_numbers(columns, groups))
+    evaluator = Evaluator(frame, recipe.states, recipe.context, is_learning=False)
+    coder = Coder(evaluator, recipe.variables, {})
+    assert formula.response is not None
+    y = evaluator.number(formula.response, "the response")
     if own_weights is not None and not (own_weights > 0).all():
         row = int(np.argmin(own_weights > 0))
-        raise errors.weight_invalid(row, float(own_weights[row]))
-    assert rows.coder is not None
-    factors = _factors(design, rows)
-    terms = tuple(replace(term, columns=rows.terms[t].columns) for t, term in enumerate(design.terms))
-    found = replace(
+        raise errors_streaming.weight_not_positive(row, float(own_weights[row]))
+    return replace(
         design,
         y=y,
-        x=rows.x,
-        terms=terms,
-        factors=factors,
+        x=coder.columns(formula.fixed)[0],
+        terms=_terms(design, coder),
+        factors=tuple(_factor(factor, evaluator, columns) for factor in design.factors),
         weights=own_weights,
-        offset=rows.offset,
+        offset=total_offset(evaluator, formula, own_offset),
         rows=None,
-        recipe=replace(recipe, columns=_raw_columns(design, rows), offset=own_offset),
-        values=rows.coder.values,
+        recipe=replace(recipe, columns=_raw_columns(design, coder), offset=own_offset),
+        values=coder.values,
         table_index=table.index,
         represented=None,
     )
-    for what, values in _vectors(found):
-        if np.isnan(values).any():
-            raise errors_streaming.missing_value(what, int(np.argmax(np.isnan(values))))
+
+
+def _own_numbers(columns: Mapping[str, Column], groups: Container[Expression]) -> dict[str, Numbers]:
+    """The columns of numbers: copies, as the next rows may come in the same arrays.
+
+    None has a missing value; that of grouping factors is looked at when their levels are.
+    """
+    found = {}
+    for name, column in columns.items():
+        if Name(name) in groups:
+            continue
+        if column.missing is not None:
+            raise errors_streaming.missing_value(f"Column '{name}'", int(np.argmax(column.missing)))
+        if column.kind == "number":
+            found[name] = np.array(column.numbers("a predictor"))
     return found
 
 
 def _argument(table: Table, name: str, given: Any, column: str | None, is_used: bool) -> Numbers | None:
     """The values of ``weights=`` or ``offset=`` at the rows, None if there are none."""
-    if given is not None:
-        return number_or_column(table, name, given)
-    if not is_used:
-        return None
-    if column is None or column not in table.names:
-        raise errors_streaming.argument_needed(name, column)
-    return number_or_column(table, name, column)
+    if given is None:
+        if not is_used:
+            return None
+        if column is None or table.column(column) is None:
+            raise errors_streaming.argument_needed(name, column)
+        given = column
+    values = np.array(number_or_column(table, name, given))
+    if np.isnan(values).any():
+        raise errors_streaming.missing_value(f"{name}=", int(np.argmax(np.isnan(values))))
+    return values
 
 
-def _response(table: Table, design: DesignMatrices) -> Numbers:
-    formula, context = design.formula, design.recipe.context
-    assert formula.response is not None
-    columns = find_columns(table, columns_of(formula.response), context)
-    frame = ModelFrame(formula, table.n_rows, None, columns)
-    evaluator = Evaluator(frame, design.recipe.states, context, is_learning=False)
-    return evaluator.number(formula.response, "the response")
-
-
-def _factors(design: DesignMatrices, rows: NewRows) -> tuple[Factor, ...]:
-    assert rows.coder is not None
+def _terms(design: DesignMatrices, coder: Coder) -> tuple[RandomTerm, ...]:
+    """The random terms at the rows, their columns picked by name from those of their part of the formula."""
+    known: dict[int, dict[str, Numbers | None]] = {}
     found = []
-    for index, factor in enumerate(design.factors):
-        term = next(term for term in design.terms if term.factor == index)
-        grouping = design.formula.random_terms[term.part].grouping
-        parts = grouping_parts(grouping, rows.coder.evaluator)
-        for part in parts:
-            if part.codes.min() < 0:
-                raise errors_streaming.missing_value(f"Grouping factor '{factor.name}'", int(np.argmin(part.codes)))
-        for own, part in zip(factor.parts, parts, strict=True):
-            fresh = part.levels.labels[own.find(part.levels.labels) < 0]
-            others = np.array([_of_another_type(label) for label in fresh.tolist()], dtype=object)
-            if len(others) and (own.find(others) >= 0).any():
-                raise errors_streaming.level_alike(factor.name, level_text(fresh[np.argmax(own.find(others) >= 0)]))
-        found.append(factor.extended(parts))
+    for term in design.terms:
+        if term.part not in known:
+            columns, names = coder.columns(design.formula.random_terms[term.part].effects)
+            known[term.part] = dict(zip(names, columns, strict=True))
+        own = known[term.part]
+        found.append(replace(term, columns=tuple(own[name] for name in term.names)))
     return tuple(found)
+
+
+def _factor(factor: Factor, evaluator: Evaluator, columns: Mapping[str, Column]) -> Factor:
+    """A grouping factor at the rows: codes of the fit, and then new levels."""
+    first = factor.variables[0]
+    if len(factor.parts) == 1 and isinstance(first, Name) and first.name in columns:
+        known = columns[first.name].codes_among(factor.parts[0])
+        if known is not None:
+            return factor.at(known)
+    parts = [evaluator.factorized(variable).categories for variable in factor.variables]
+    for part in parts:
+        if part.codes.min() < 0:
+            raise errors_streaming.missing_value(f"Grouping factor '{factor.name}'", int(np.argmin(part.codes)))
+    found = factor.extended(parts)
+    for own, new in zip(factor.parts, found.parts, strict=True):
+        if new is own:
+            continue
+        fresh = new.labels[len(own) :]
+        others = np.array([_of_another_type(label) for label in fresh.tolist()], dtype=object)
+        is_alike = own.find(others) >= 0
+        if is_alike.any():
+            raise errors_streaming.level_alike(factor.name, level_text(fresh[np.argmax(is_alike)]))
+    return found
 
 
 def _of_another_type(label: Any) -> Any:
@@ -126,11 +151,10 @@ def _of_another_type(label: Any) -> Any:
         return label
 
 
-def _raw_columns(design: DesignMatrices, rows: NewRows) -> dict[str, Value]:
+def _raw_columns(design: DesignMatrices, coder: Coder) -> dict[str, Value]:
     """The columns of the table behind the fixed effects, categories in the codes of the fit where these are known."""
-    assert rows.coder is not None
-    by_name = {getattr(node, "name", ""): value for node, value in rows.coder.values.items()}
-    source = rows.coder.evaluator.source
+    by_name = {node.name: value for node, value in coder.values.items() if isinstance(node, Name)}
+    source = coder.evaluator.source
     found: dict[str, Value] = {}
     for name, known in design.recipe.columns.items():
         if name in by_name:
@@ -141,16 +165,3 @@ def _raw_columns(design: DesignMatrices, rows: NewRows) -> dict[str, Value]:
         else:
             found[name] = source.numbers(name, "a predictor")
     return found
-
-
-def _vectors(rows: DesignMatrices) -> Iterator[tuple[str, Numbers]]:
-    yield f"The response {rows.response_name}", rows.y
-    for name, column in zip(rows.x_names, rows.x, strict=True):
-        if column is not None:
-            yield f"The fixed-effects column {name}", column
-    for term in rows.terms:
-        for name, column in zip(term.names, term.columns, strict=True):
-            if column is not None:
-                yield f"The random-effects column {name} of {term.group}", column
-    if rows.offset is not None:
-        yield "offset", rows.offset
