@@ -1,11 +1,11 @@
 """Times a fit by moments of crossed ratings, by default 32 million rows with 200,948 users and 84,432 items.
 
-    python benchmarks/moments.py [--rows 32000000] [--repeat 3] [--margins counts.npz] [--once]
+    python benchmarks/moments.py [--rows 32000000] [--repeat 3] [--margins counts.npz] [--once] [--repeated]
 
 `--margins` takes the numbers of rows of each user and item from a file with the arrays user_counts and movie_counts;
 otherwise they are long-tailed. Users and items are paired at random, without pairs that occur twice, and so a bit
-more evenly than the margins say. Prints the seconds of one process, user and system, and on the clock; the smallest of
-the repetitions is the least disturbed.
+more evenly than the margins say; with `--repeated` as they come. Prints the seconds of one process, user and system,
+and on the clock; the smallest of the repetitions is the least disturbed.
 """
 
 from __future__ import annotations
@@ -37,15 +37,19 @@ def margins(rows: int, levels: int, generator: np.random.Generator) -> NDArray[n
     return counts
 
 
-def ratings(users: NDArray[Any], items: NDArray[Any], seed: int = 1) -> tuple[NDArray[Any], list[NDArray[np.int32]]]:
+def ratings(
+    users: NDArray[Any], items: NDArray[Any], seed: int = 1, *, repeated: bool = False
+) -> tuple[NDArray[Any], list[NDArray[np.int32]]]:
     """Responses and codes: users and items paired at random, rows in the order of the users."""
     generator = np.random.default_rng(seed)
-    users, items = (np.ceil(SPARE * counts).astype(np.int64) for counts in (users, items))
+    if not repeated:
+        users, items = (np.ceil(SPARE * counts).astype(np.int64) for counts in (users, items))
     i = np.repeat(np.arange(len(users), dtype=np.int32), users)
     j = generator.permutation(np.repeat(np.arange(len(items), dtype=np.int32), items))
     i, j = i[: min(len(i), len(j))], j[: min(len(i), len(j))]
-    keys = np.unique(i.astype(np.int64) * len(items) + j)
-    i, j = (keys // len(items)).astype(np.int32), (keys % len(items)).astype(np.int32)
+    if not repeated:
+        keys = np.unique(i.astype(np.int64) * len(items) + j)
+        i, j = (keys // len(items)).astype(np.int32), (keys % len(items)).astype(np.int32)
     y = TRUTH["Residual"] * generator.standard_normal(len(i), dtype=np.float32)
     y += MEAN
     for codes, levels, name in ((i, len(users), "user"), (j, len(items), "item")):
@@ -73,6 +77,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--margins", help="an .npz file with user_counts and movie_counts")
     parser.add_argument("--once", action="store_true", help="one pass: no fourth moments, no cluster-robust covariance")
+    parser.add_argument("--repeated", action="store_true", help="keep pairs that occur several times")
     options = parser.parse_args(arguments)
     generator = np.random.default_rng(0)
     if options.margins:
@@ -80,7 +85,7 @@ def main(arguments: list[str]) -> None:
         counts = file["user_counts"], file["movie_counts"]
     else:
         counts = tuple(margins(options.rows, levels, generator) for levels in LEVELS)
-    y, codes = ratings(*counts)
+    y, codes = ratings(*counts, repeated=options.repeated)
     start = _peak()
     print(f"{len(y):,} rows, {len(counts[0]):,} users, {len(counts[1]):,} items; true sd {TRUTH}")
     fit = None

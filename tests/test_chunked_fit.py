@@ -1,6 +1,6 @@
 """chunked_fit: what is averaged, its standard errors, which chunks are allowed, every estimator and executor."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -299,6 +299,11 @@ def test_notes_say_what_to_look_out_for():
         ({"weights": np.ones(len(DATA))}, "weights= has one value per row"),
         ({"workers": 0}, "workers is 0"),
         ({"random_state": "one"}, "random_state is 'one'"),
+        ({"executor": ThreadPoolExecutor}, "executor is"),
+        ({"estimator": lambda part: part, "executor": "processes"}, "cannot be sent to other processes"),
+        ({"estimator": "y ~ poly(x, 2) + (1 | g)"}, r"poly\(x, 2\) depends on all rows"),
+        ({"estimator": "y ~ scale(x) + (1 | g)"}, r"scale\(x\) depends on all rows"),
+        ({"estimator": lambda part: hd.lmer("y ~ I(x - mean(x)) + (1 | g)", part)}, r"mean\(x\) depends on all rows"),
         ({"data": 3}, "int"),
         ({"data": {"g": 3}}, "dict"),
     ],
@@ -311,7 +316,9 @@ def test_errors_say_what_is_wrong(options, message):
 
 def test_estimators_need_their_target():
     pytest.importorskip("sklearn")
-    from henderson.learn import LinearMixedRegressor
+    from sklearn.linear_model import LinearRegression
+
+    from henderson.learn import LinearMixedRegressor, MixedEffectsRegressor
 
     model = LinearMixedRegressor(random_effects="(1 | g)")
     with pytest.raises(hd.DataError, match="name the column of data that is y"):
@@ -320,11 +327,54 @@ def test_estimators_need_their_target():
         hd.chunked_fit(model, DATA, 4, by="g", target="z")
     with pytest.raises(hd.DataError, match="split the grouping factor 'item'"):
         hd.chunked_fit(LinearMixedRegressor(random_effects="(1 | item)"), DATA, 4, by="g", target="y")
+    learner = MixedEffectsRegressor(LinearRegression(), "(1 | item)", features=["x"])
+    with pytest.raises(hd.DataError, match="split the grouping factor 'item'"):
+        hd.chunked_fit(learner, DATA, 4, by="g", target="y")
 
 
 def test_a_chunk_that_cannot_be_fitted_is_named():
     with pytest.raises(hd.DataError, match=r"Chunk 1 of 4 .* cannot be fitted"):
         hd.chunked_fit("y ~ x + (1 | g)", DATA.assign(y=np.where(DATA.index == 0, 1.0, 0.0)), 4, by="g", random_state=2)
+
+
+def test_an_error_of_the_users_function_says_in_which_chunk():
+    def fails(part):
+        raise KeyError(len(part))
+
+    with pytest.raises(KeyError) as problem:
+        hd.chunked_fit(fails, DATA, 4, by="g", random_state=2)
+    assert problem.value.__notes__ == [f"This happened in chunk 1 of 4 ({rows_of_first_chunk(2)} rows)."]
+
+
+def rows_of_first_chunk(seed):
+    return hd.chunked_fit(FORMULA, DATA, 4, by="g", random_state=seed).nobs[0]
+
+
+def test_functions_of_all_rows_are_fine_where_they_are_the_same_in_every_chunk_or_no_coefficient_is_averaged():
+    fixed = DATA.assign(scaled=(DATA["x"] - DATA["x"].mean()) / DATA["x"].std())
+    by_column = hd.chunked_fit("y ~ scaled + (1 | g)", fixed, 4, by="g", random_state=1)
+    powers = hd.chunked_fit("y ~ I(x^2) + x + (1 | g)", DATA, 4, by="g", random_state=1)
+    raw = hd.chunked_fit("y ~ poly(x, 2, raw=True) + (1 | g)", DATA, 4, by="g", random_state=1)
+    assert raw.fixef.iloc[1] == pytest.approx(powers.fixef["x"])
+    assert by_column.fixef["scaled"] == pytest.approx(2.0 * DATA["x"].std(), rel=0.1)
+    averaged = hd.chunked_fit(
+        "y ~ scale(x) + (1 | g)", DATA, 4, by="g", random_state=1, estimates=lambda fit: {"sigma": fit.sigma}
+    )
+    assert averaged.estimate[0] == pytest.approx(1.0, rel=0.1)
+
+
+def test_intervals_of_fixed_effects_are_those_of_the_table():
+    found = hd.chunked_fit(FORMULA, DATA, 4, by="g", random_state=1)
+    limits = found.confint(0.9)
+    assert list(limits.columns) == ["5 %", "95 %"]
+    assert list(limits.index) == ["(Intercept)", "x"]
+    table = found.to_frame(0.9).set_index("term")
+    np.testing.assert_array_equal(limits["95 %"], table.loc[["(Intercept)", "x"], "conf_high"])
+
+
+def test_an_executor_of_processes_needs_functions_that_can_be_imported():
+    with ProcessPoolExecutor(1) as pool, pytest.raises(hd.DataError, match="define functions in a module"):
+        hd.chunked_fit(lambda part: hd.lmer(FORMULA, part), DATA, 4, by="g", executor=pool)
 
 
 def test_chunks_with_other_coefficients_are_refused():

@@ -18,7 +18,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import henderson as hd
-from henderson import DataError
+from henderson import DataError, PredictionWarning
 from henderson.learn import MixedEffectsEncoder
 
 
@@ -328,6 +328,15 @@ def test_a_line_shows_progress(data, capsys):
     assert "encoding 6/6" in capsys.readouterr().err
 
 
+def test_levels_of_another_type_are_new_ones_with_a_warning():
+    X = pd.DataFrame({"g": np.repeat([1, 2, 3], 20)})
+    encoder = MixedEffectsEncoder(cols="g").fit(X, np.arange(60.0))
+    with pytest.warns(PredictionWarning, match="'1' of column 'g'.*another type"):
+        encoded = encoder.transform(X.astype(str))
+    assert np.all(encoded == encoder.intercepts_[0])
+    np.testing.assert_array_equal(encoder.transform(X.astype(float)), encoder.transform(X))
+
+
 # -------------------------------------------------------------------------------------------------------------- errors
 
 REFUSED = {
@@ -346,6 +355,11 @@ REFUSED = {
     "many folds": ({"cv": 601}, None, "600 rows cannot be split into 601 folds"),
     "cv": ({"cv": "loo"}, None, "a number of folds, a splitter"),
     "pairs": ({"cv": [1, 2]}, None, "pairs of index arrays"),
+    "pairs of numbers": ({"cv": [(1, 2)]}, None, "fold 0 has rows of dtype int64 and shape"),
+    "pairs of fractions": ({"cv": [([0.5], [1])]}, None, "fold 0 has rows of dtype float64"),
+    "rows that do not exist": ({"cv": [([0, 1], [2]), ([0], [600])]}, None, "fold 1 has rows 600 to 600"),
+    "no rows to fit": ({"cv": [([], [0, 1])]}, None, "fold 0 has no rows to fit"),
+    "no groups": ({"cv": GroupKFold(2)}, None, "a GroupKFold, cannot split the rows.*passed as groups="),
 }
 
 

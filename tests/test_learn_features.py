@@ -87,6 +87,9 @@ UNUSABLE = {
     "one level": (("Reaction", "one"), "'one' has only one level"),
     "a level for each row": (("Reaction", "row"), "'row' has 180 levels for 180 rows"),
     "nothing complete": (("nothing", "Subject"), "No row has values"),
+    "a constant feature": (("Reaction", "Subject", ["one"]), "'one' is constant"),
+    "a feature twice over": (("Reaction", "Subject", ["Days", "twice"]), "'twice' is constant, or a combination"),
+    "a name that is taken": (("Reaction", "Subject", ["count"]), "would be called 'Subject_count'"),
 }
 
 
@@ -95,6 +98,7 @@ def test_what_gives_no_features_is_explained(name, sleep):
     arguments, message = UNUSABLE[name]
     infinite = np.where(np.arange(180) == 3, np.inf, 1.0)
     table = sleep.assign(text="a", infinite=infinite, one=1, row=np.arange(180), nothing=np.nan)
+    table = table.assign(twice=2.0 * sleep["Days"] - 0.3, count=sleep["Days"])
     with pytest.raises(DataError, match=message):
         shrinkage_features(table, *arguments)
 

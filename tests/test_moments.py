@@ -6,7 +6,6 @@ import pytest
 
 import dense_moments
 import henderson as hd
-from henderson.moments import cumulants
 from henderson.moments.estimate import Job, _first_pass
 from henderson.moments.forms import forms, solve, system
 from henderson.moments.precision import covariance_of_forms
@@ -240,44 +239,6 @@ def test_normal_standard_errors_would_be_far_too_small_for_heavy_tails():
         state.sums, state.tabs, parts, fit.variance_components.variance, np.zeros(2)
     )
     assert np.sqrt((gaussian @ inverse.T)[1, 1]) < 0.75 * fit.variance_components.std_error[1]
-
-
-def test_light_tails_have_negative_cumulants_and_none_below_what_is_possible():
-    """Effects of +1 and -1: the fourth cumulant of no distribution is less than their -2 sigma⁴."""
-    generator = np.random.default_rng(13)
-    codes = np.repeat(np.arange(1000), 10)
-    y = generator.choice([-1.0, 1.0], 1000)[codes] + 0.3 * generator.normal(size=10_000)
-    fit = hd.fit_moments(y, codes=codes)
-    variance = fit.variance_components.variance[0]
-    assert -2.0 * variance**2 <= fit.cumulants[0] < -1.8 * variance**2
-    assert fit.variance_components.std_error[0] < 0.5 * np.sqrt(2.0 / 1000)
-
-
-def test_fourth_powers_of_differences_have_the_expectation_that_is_solved_for():
-    """Term by term, against loops over all pairs of rows."""
-    codes, x, _ = design("three", n=30)
-    state = first_pass(np.random.default_rng(1).normal(size=30), x[:, :1], codes)
-    residuals = np.random.default_rng(4).normal(size=30)
-    variances = np.array([1.7, 0.6, 0.9, 0.8])
-    for k in (None, 0, 1, 2):
-        own = np.zeros(30, dtype=int) if k is None else codes[k]
-        fourth, squared, differ = 0.0, 0.0, np.zeros(4)
-        for r in range(30):
-            for s in range(30):
-                if r == s or own[r] != own[s]:
-                    continue
-                d = np.array([each[r] != each[s] for each in codes] + [True])
-                share = 1.0 / np.sum(own == own[r])
-                fourth += share / 2.0 * (residuals[r] - residuals[s]) ** 4
-                squared += share * (2.0 * d @ variances) ** 2
-                differ += share * d
-        counts = np.bincount(own).astype(float)
-        powers = np.array([np.bincount(own, residuals**power) for power in (1, 2, 3, 4)])
-        np.testing.assert_allclose(cumulants._fourth_powers(powers, counts), fourth, rtol=1e-10)
-        found = cumulants._squared_variances(state.sums, state.tabs, k, variances, differ)
-        np.testing.assert_allclose(found, squared, rtol=1e-10)
-        same = [30.0 - cumulants._same(state.sums, state.tabs, (k, m)) for m in range(3)]
-        np.testing.assert_allclose(same, differ[:3], atol=1e-10)
 
 
 def test_the_pair_estimator_is_the_mean_product_of_pairs():

@@ -218,3 +218,45 @@ def test_combinations_that_no_number_can_name_are_refused():
     tabs = CrossTabs(codes, [2**31 - 1] * 3, ["a", "b", "c"], None)
     with pytest.raises(hd.DataError, match="a, b, c"):
         tabs.cells((0, 1, 2))
+
+
+def test_without_fixed_effects_there_are_variances():
+    generator = np.random.default_rng(3)
+    codes = np.repeat(np.arange(300), 5)
+    y = generator.normal(size=300)[codes] + generator.normal(size=1500)
+    fit = hd.lmer("y ~ 0 + (1 | g)", {"y": y, "g": codes}, method="moments")
+    np.testing.assert_allclose(fit.variance_components.variance, [1.0, 1.0], atol=0.3)
+    centred = hd.fit_moments(y - y.mean(), codes=codes, intercept=False)
+    assert len(centred.fixef) == 0
+    assert "Fixed effects" not in str(fit)
+    assert "g" in fit._repr_html_()
+
+
+def test_intervals_and_tables_have_the_names_of_other_fits():
+    fit = hd.lmer("weight ~ sex + (1 | Litter)", hd.datasets.load_ratpup(), method="moments")
+    limits = fit.confint(0.9, "cluster")
+    assert list(limits.columns) == ["5 %", "95 %"]
+    error = fit.std_errors("cluster")
+    np.testing.assert_allclose(limits["95 %"], fit.fixef + 1.6448536 * error, rtol=1e-7)
+    with pytest.raises(hd.DataError, match="level"):
+        fit.confint(95)
+    assert fit.tidy().equals(fit.to_frame())
+    assert str(fit.summary()) == str(fit)
+
+
+@pytest.mark.parametrize("name", ["ranef", "predict", "loglik", "anova"])
+def test_what_needs_a_likelihood_is_absent_and_says_so(name):
+    fit = hd.fit_moments([1.0, 2.0, 4.0, 3.0], codes=[0, 0, 1, 1])
+    assert not hasattr(fit, name)
+    with pytest.raises(AttributeError, match=f"A fit by moments has no '{name}'.*Fit by likelihood"):
+        getattr(fit, name)
+
+
+def test_columns_of_tables_keep_their_names():
+    table = hd.datasets.load_penicillin()
+    codes = table[["plate", "sample"]].apply(lambda column: column.astype("category").cat.codes)
+    x = pd.DataFrame({"odd": np.arange(144.0) % 7})
+    fit = hd.fit_moments(table["diameter"], x, codes)
+    assert list(fit.fixef.index) == ["(Intercept)", "odd"]
+    assert list(fit.levels) == ["plate", "sample"]
+    assert hd.fit_moments(table["diameter"], x, codes, names=["z"]).names[1] == "z"

@@ -312,7 +312,7 @@ def subset_failed(text: str, reason: Exception) -> DataError:
 
 
 def choice(what: str, value: Any, allowed: Sequence[str]) -> DataError:
-    options = ", ".join(repr(option) for option in allowed)
+    options = _listing([repr(option) for option in allowed], 40)
     return DataError(f"{what} is {_quoted(value)}; choose one of {options}.{_nearest(str(value), allowed)}")
 
 

@@ -80,10 +80,25 @@ def _crossed(factor: str, by: str, levels: int) -> str:
     return f"Chunks by '{by}' split the grouping factor '{factor}': {many} would be in several chunks. {ADVICE}"
 
 
-def chunk_failed(chunk: int, chunks: int, rows: int, reason: Exception) -> DataError:
+def chunk_name(chunk: int, chunks: int, rows: int) -> str:
+    return f"chunk {chunk} of {chunks} ({_rows(rows)})"
+
+
+def chunk_failed(name: str, reason: Exception) -> DataError:
+    return DataError(f"C{name[1:]} cannot be fitted: {reason} If all rows together can be fitted, use fewer chunks.")
+
+
+def learned_by_chunk(text: str) -> DataError:
     return DataError(
-        f"Chunk {chunk} of {chunks} ({_rows(rows)}) cannot be fitted: {reason} What to do: use fewer chunks, or "
-        "another random_state."
+        f"{text} depends on all rows, and so means something else in each chunk: its coefficients cannot be averaged. "
+        "Compute it once, as columns of data, and use these in the formula."
+    )
+
+
+def not_importable(reason: Exception) -> DataError:
+    return DataError(
+        f"The estimator cannot be sent to other processes ({reason}): define functions in a module, without lambda, or "
+        "use executor='threads' or 'joblib'."
     )
 
 

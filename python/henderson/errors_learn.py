@@ -112,7 +112,10 @@ def groups_needed(names: Sequence[str]) -> DataError:
 
 
 def groups_clash(name: str) -> DataError:
-    return DataError(f"X has a column '{name}', which is what the groups= of fit() is called: rename the column.")
+    return DataError(
+        f"X has a column '{name}', which is what the groups= of fit() is called: rename the column, or pass "
+        "one of the two."
+    )
 
 
 def groups_unfitted() -> DataError:
@@ -122,7 +125,7 @@ def groups_unfitted() -> DataError:
 def groups_shape(shape: tuple[int, ...], rows: int) -> DataError:
     return DataError(
         f"groups has shape {shape}; it must have one label per row, shape ({rows},), or several columns. "
-        "Columns of X are named by groups= of the estimator."
+        "Groups that are columns of X are named in the arguments of the estimator."
     )
 
 
@@ -166,6 +169,13 @@ def unknown_levels(column: str, levels: Sequence[Any]) -> DataError:
     )
 
 
+def levels_alike(column: str, level: str) -> PredictionWarning:
+    return PredictionWarning(
+        f"'{level}' of column '{column}' is encoded as a new level: it was in the data of the fit, but with another "
+        "type (text or number). Convert the column."
+    )
+
+
 def missing_level(column: str, row: int) -> DataError:
     return DataError(
         f"Column '{column}' has a missing value in row {row}, and handle_missing='error': 'value' makes missing values "
@@ -190,3 +200,39 @@ def no_group() -> DataError:
 
 def too_few_rows(rows: int, folds: int) -> DataError:
     return DataError(f"{_rows(rows)} cannot be split into {folds} folds: use a smaller cv, or cv=None.")
+
+
+def cannot_split(splitter: Any, reason: Exception) -> DataError:
+    return DataError(
+        f"cv, a {type(splitter).__name__}, cannot split the rows: {reason} Groups for it are passed as groups= of "
+        "fit_transform(); cv may also be its pairs, list(splitter.split(X, y, groups))."
+    )
+
+
+def fold_invalid(fold: int, dtype: Any, shape: tuple[int, ...]) -> DataError:
+    return DataError(
+        f"cv: fold {fold} has rows of dtype {dtype} and shape {shape}; rows are vectors of positions 0, 1, ..., or "
+        "masks with one value per row."
+    )
+
+
+def fold_out_of_range(fold: int, lowest: int, highest: int, rows: int) -> DataError:
+    return DataError(f"cv: fold {fold} has rows {lowest} to {highest}, but there are {_rows(rows)}: 0 .. {rows - 1}.")
+
+
+def fold_empty(fold: int) -> DataError:
+    return DataError(f"cv: fold {fold} has no rows to fit.")
+
+
+def features_clash(name: str) -> DataError:
+    return DataError(
+        f"Two columns of the result would be called '{name}': a feature or a group is called count, shrinkage or "
+        "intercept, or its name ends another's. Rename it."
+    )
+
+
+def features_dependent(name: str) -> DataError:
+    return DataError(
+        f"The feature '{name}' is constant, or a combination of the features before it: its slopes cannot be told from "
+        "theirs. Leave it out."
+    )

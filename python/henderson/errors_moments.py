@@ -8,6 +8,18 @@ from typing import Any
 from henderson.errors import DataError, FormulaError, _listing, _quoted, _rows
 
 
+class NotByMoments(AttributeError):
+    """What a fit by moments does not have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A fit by moments has no '{name}': no likelihood, no predicted effects. Fit by likelihood, lmer() "
+            "without method='moments'; a fit by moments has fixef, vcov(), confint(), varcorr, variance_components and "
+            "to_frame().",
+            name=name,
+        )
+
+
 def only_intercepts(term: str) -> FormulaError:
     return FormulaError(
         f"method='moments' knows random intercepts only, such as (1 | g), but the formula has {term}. "
@@ -150,7 +162,10 @@ def normal_note(reason: str) -> str:
 
 
 def few_levels_note(names: Sequence[str], limit: int) -> str:
-    return normal_note(f"with fewer than {limit} levels of {_listing(names)} fourth moments cannot be estimated")
+    return (
+        f"Standard errors of the variances take {_listing(names)} as normally distributed: fourth moments cannot be "
+        f"estimated from fewer than {limit} levels."
+    )
 
 
 def once_note() -> str:

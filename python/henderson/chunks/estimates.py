@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from henderson import errors_chunks
+from henderson.expression import to_text
 
 if TYPE_CHECKING:
     from henderson.varcorr import VarCorr
@@ -50,6 +51,8 @@ class ChunkEstimates:
         Squared standard errors as the fit itself gives them (k,), NaN where it gives none.
     levels
         Labels of the levels of each grouping factor, where they are known.
+    learned
+        What the formula's functions of all rows (a mean, a basis of polynomials) learned from the chunk, by their text.
     is_singular, has_converged
         Of the fit.
     fit
@@ -60,6 +63,7 @@ class ChunkEstimates:
     values: Vector
     variances: Vector
     levels: Mapping[str, NDArray[Any]]
+    learned: Mapping[str, str]
     is_singular: bool
     has_converged: bool
     fit: Any = None
@@ -68,7 +72,7 @@ class ChunkEstimates:
 def read_estimates(fit: Any, estimates: Callable[[Any], Any] | None, *, keep_fit: bool) -> ChunkEstimates:
     """Estimates of any fit of ours, or what the user's function makes of it."""
     model = getattr(fit, "fit_", None) or fit  # the model inside a scikit-learn estimator
-    design = getattr(model, "design", None) or getattr(fit, "_design", None)
+    design = getattr(model, "design", None) or getattr(getattr(fit, "_effects", None), "design", None)
     factors = getattr(design, "factors", ())
     numbers, variances = _own(model) if estimates is None else _of_user(estimates(fit))
     names = tuple(numbers)
@@ -77,10 +81,16 @@ def read_estimates(fit: Any, estimates: Callable[[Any], Any] | None, *, keep_fit
         np.array([numbers[name] for name in names], dtype=np.float64),
         np.array([variances.get(name, np.nan) for name in names], dtype=np.float64),
         {factor.name: factor.labels for factor in factors},
+        _learned(design) if estimates is None else {},
         bool(getattr(model, "is_singular", False)),
         bool(getattr(model, "converged", True)),
         fit if keep_fit else None,
     )
+
+
+def _learned(design: Any) -> dict[str, str]:
+    states = {} if design is None else design.recipe.states
+    return {to_text(node): repr(getattr(state, "transform_state", state)) for node, state in states.items()}
 
 
 Numbers = dict[Parameter, float]

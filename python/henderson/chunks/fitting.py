@@ -12,7 +12,7 @@ import numpy as np
 from henderson import errors, errors_chunks
 from henderson.chunks.estimates import ChunkEstimates, read_estimates
 from henderson.chunks.result import ChunkedFit
-from henderson.chunks.running import check_executor, run_jobs
+from henderson.chunks.running import check_executor, check_importable, run_jobs
 from henderson.chunks.splitting import Codes, Rows, deal, group_codes, split_factors, split_target, take
 from henderson.errors import MixedModelError
 from henderson.fitting import lmer
@@ -42,12 +42,16 @@ class ChunkFitter:
     estimates: Callable[[Any], Any] | None
     keep_fit: bool
 
-    def __call__(self, chunk: Any) -> ChunkEstimates | MixedModelError:
-        """Give its estimates, or say why there are none."""
+    def __call__(self, job: tuple[str, Any]) -> ChunkEstimates | MixedModelError:
+        """Give the estimates of a chunk, which has a name, or say why there are none."""
+        name, chunk = job
         try:
             return read_estimates(self._fit(chunk), self.estimates, keep_fit=self.keep_fit)
         except MixedModelError as reason:
             return reason
+        except Exception as reason:
+            reason.add_note(f"This happened in {name}.")
+            raise
 
     def _fit(self, chunk: Any) -> Any:
         if isinstance(self.estimator, str | Formula):
@@ -148,6 +152,9 @@ def chunked_fit(
         _check_count("workers", workers, 1)
     check_executor(executor)
     fitter = ChunkFitter(estimator, _checked_target(estimator, target, options), options, estimates, keep_fits)
+    check_importable(fitter, executor)
+    if fitter.target is not None:
+        split_target(data, fitter.target)  # refuses what no chunk could take
     name, codes = group_codes(data, by)
     _check_options(options, len(codes))
     for formula in _formulas(estimator):
@@ -207,10 +214,11 @@ def _fit_all(
     found: list[ChunkEstimates | None] = [None] * len(chunks)
     line = StepLine("chunk", len(chunks)) if progress else None
     try:
-        pieces = [take(data, rows) for rows in chunks]
-        for done, (i, result) in enumerate(run_jobs(fitter, pieces, executor, workers), start=1):
+        names = [errors_chunks.chunk_name(i + 1, len(chunks), len(rows)) for i, rows in enumerate(chunks)]
+        jobs = [(name, take(data, rows)) for name, rows in zip(names, chunks, strict=True)]
+        for done, (i, result) in enumerate(run_jobs(fitter, jobs, executor, workers), start=1):
             if isinstance(result, MixedModelError):
-                raise errors_chunks.chunk_failed(i + 1, len(chunks), len(chunks[i]), result) from result
+                raise errors_chunks.chunk_failed(names[i], result) from result
             found[i] = result
             if line is not None:
                 line(done)
@@ -247,6 +255,9 @@ def _averaged(
             lacking = next((p for p in first if p not in each.parameters), None)
             other = lacking or next((p for p in each.parameters if p not in first), first[0])
             raise errors_chunks.chunks_differ(i + 1, other.term, "lacks" if lacking else "has")
+        for text, own in each.learned.items():
+            if own != found[0].learned.get(text):
+                raise errors_chunks.learned_by_chunk(text)
     return ChunkedFit(
         call,
         name,

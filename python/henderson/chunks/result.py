@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from henderson import errors_chunks
 from henderson.chunks.estimates import FIXED, STATISTIC, VARIANCE, Parameter
 from henderson.formatting import WIDTH, coefficient_cells, format_column, matrix, right_align
-from henderson.inference.distributions import check_level, t_quantile
+from henderson.inference.distributions import check_level, limit_names, t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,12 @@ class ChunkedFit:
             "conf_high": self.estimate + reach,
         }
         return pd.DataFrame(columns | numbers)
+
+    def confint(self, level: float = 0.95) -> pd.DataFrame:
+        """Confidence intervals of the fixed effects or statistics, columns named by their percentages."""
+        table = self.to_frame(level)
+        chosen = table[table["effect"] != VARIANCE].set_index("term")[["conf_low", "conf_high"]]
+        return chosen.set_axis(limit_names(level), axis=1).rename_axis(None)
 
     def by_chunk(self) -> pd.DataFrame:
         """One row per chunk and parameter: chunk, nobs, n_groups, effect, group, term, estimate."""

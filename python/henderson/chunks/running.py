@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -36,8 +37,18 @@ def run_jobs(
 def check_executor(executor: Any) -> None:
     """Refuse what cannot run jobs."""
     known = executor is None or (isinstance(executor, str) and executor in NAMES)
-    if not (known or hasattr(executor, "submit") or (callable(executor) and hasattr(executor, "n_jobs"))):
+    is_pool = hasattr(executor, "submit") or (callable(executor) and hasattr(executor, "n_jobs"))
+    if not known and (not is_pool or isinstance(executor, type)):
         raise errors_chunks.executor_type(executor)
+
+
+def check_importable(function: Any, executor: Any) -> None:
+    """Refuse what other processes of the standard library cannot run."""
+    if executor == "processes" or isinstance(executor, ProcessPoolExecutor):
+        try:
+            pickle.dumps(function)
+        except (pickle.PicklingError, AttributeError, TypeError) as reason:
+            raise errors_chunks.not_importable(reason) from None
 
 
 def _submitted(pool: Executor, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:

@@ -12,7 +12,7 @@ from henderson import errors_learn
 from henderson.columns import Column
 from henderson.learn.inputs import ColumnsTable
 from henderson.learn.level_effects import Codes
-from henderson.levels import Levels
+from henderson.levels import Levels, level_text
 
 UNKNOWN, MISSING = -1, -2
 """Codes of new rows: positions from the end, where the values for such rows stand."""
@@ -64,6 +64,11 @@ class EncodedColumn:
         """Levels of new rows that are not levels of this column."""
         labels = _column(table, self.name).categories().without_unused().levels.labels
         return [label for label, code in zip(labels.tolist(), self.levels.find(labels), strict=True) if code < 0]
+
+    def alike(self, unseen: list[Any]) -> str | None:
+        """The first of some levels that are not levels of this column which reads like one, None if there is none."""
+        known = set(map(level_text, self.levels.labels.tolist()))
+        return next((text for text in map(level_text, unseen) if text in known), None)
 
 
 def encoded_column(table: ColumnsTable, name: str, handle_missing: str) -> EncodedColumn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class MixedEffectsEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
     handle_missing
         Missing values: "value" makes them a level of their own, "return_nan" or "error".
     cv
-        Folds of `fit_transform`: a number, a splitter of scikit-learn or pairs of index arrays. None: the effects of
-        all rows, as `transform` gives them. These leak.
+        Folds of `fit_transform`: a number, a splitter of scikit-learn or pairs of index arrays; rows that no fold holds
+        out get NaN. None: the effects of all rows, as `transform` gives them. These leak.
     shuffle
         Whether a number of folds is of shuffled rows.
     random_state
@@ -192,6 +193,11 @@ class MixedEffectsEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         ndarray or DataFrame
             (n, columns): encoded columns in place, others as they are. Always a DataFrame if some of these are not
             numbers.
+
+        Warns
+        -----
+        PredictionWarning
+            A new level is one of the fit, but for its type: text in place of a number.
         """
         check_is_fitted(self)
         table = self._read(X, reset=False)
@@ -283,8 +289,13 @@ class MixedEffectsEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         default = self.intercepts_[k] if self.add_mean else 0.0
         codes = own.find(table)
         unknown = codes == UNKNOWN
-        if self.handle_unknown == "error" and unknown.any():
-            raise errors_learn.unknown_levels(own.name, own.unseen(table))
+        if unknown.any():
+            unseen = own.unseen(table)
+            if self.handle_unknown == "error":
+                raise errors_learn.unknown_levels(own.name, unseen)
+            alike = own.alike(unseen)
+            if alike is not None:
+                warnings.warn(errors_learn.levels_alike(own.name, alike), stacklevel=4)
         missing = codes == MISSING
         if self.handle_missing == "error" and missing.any():
             raise errors_learn.missing_level(own.name, int(np.argmax(missing)))

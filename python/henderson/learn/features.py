@@ -27,6 +27,10 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 
+DEPENDENT = 1e-20
+"""Of its sum of squares: what is left of a feature that others determine is rounding."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Group:
     """A grouping column: its name, the level of each row (-1 where missing), its levels."""
@@ -83,7 +87,7 @@ def shrinkage_features(
     cv
         None: effects from all rows, for rows whose target the next model will not be fitted to. A number of folds, a
         splitter of scikit-learn or pairs of index arrays: effects, counts and factors of each row from the rows of the
-        other folds, so that its own target does not leak into its features.
+        other folds, so that its own target does not leak into its features. Rows that no fold holds out get NaN.
     shuffle, random_state
         Of a number `cv`: whether rows are shuffled, and the seed.
     progress
@@ -99,7 +103,8 @@ def shrinkage_features(
     Raises
     ------
     DataError
-        A column is absent or not numeric, or a group has one level or one for each row.
+        A column is absent or not numeric, features are linearly dependent, or a group has one level or one for each
+        row.
 
     Notes
     -----
@@ -130,6 +135,8 @@ def shrinkage_features(
         found = folds(cv, rows.y, is_binary=False, shuffle=shuffle, random_state=random_state)
         pairs = [(train[rows.is_complete[train]], held_out) for train, held_out in found]
     effects = [f"{own.name}_{name}" for own in rows.groups for name in ("count", "shrinkage", "intercept", *names)]
+    _check_names(effects)
+    _check_independent(rows.x[complete], names)
     values = np.full((count, len(effects)), np.nan)
     with steps("features", len(pairs), progress=progress) as step:
         for train, held_out in pairs:
@@ -150,6 +157,21 @@ def _names(what: str, value: Any) -> list[str]:
     if what == "group" and not names:
         raise errors_learn.no_group()
     return names
+
+
+def _check_names(effects: list[str]) -> None:
+    repeated = [name for name in effects if effects.count(name) > 1]
+    if repeated:
+        raise errors_learn.features_clash(repeated[0])
+
+
+def _check_independent(x: Matrix, names: list[str]) -> None:
+    """Refuse columns (n, 1 + p) that the ones before determine: nothing tells their slopes apart."""
+    for place in range(1, x.shape[1]):
+        column = x[:, place]
+        rest = column - x[:, :place] @ np.linalg.lstsq(x[:, :place], column, rcond=None)[0]
+        if not rest @ rest > DEPENDENT * (column @ column):
+            raise errors_learn.features_dependent(names[place - 1])
 
 
 def _read(table: Table, target: str, groups: list[str], features: list[str]) -> tuple[_Rows, Any]:

@@ -33,7 +33,7 @@ def folds(cv: Any, y: NDArray[Any], *, is_binary: bool, shuffle: bool, random_st
     Raises
     ------
     DataError
-        `cv` is none of these, or there are too few rows.
+        `cv` is none of these, there are too few rows, or a splitter lacks the groups that it needs.
     """
     if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
         if cv < 2:
@@ -45,15 +45,34 @@ def folds(cv: Any, y: NDArray[Any], *, is_binary: bool, shuffle: bool, random_st
             int(cv), shuffle=shuffle, random_state=random_state if shuffle else None
         )
         return list(splitter.split(np.empty((len(y), 1)), y))
-    if hasattr(cv, "split") and not isinstance(cv, str):
-        return list(cv.split(np.empty((len(y), 1)), y, groups))
+    if hasattr(cv, "split") and not isinstance(cv, str | type):
+        try:
+            pairs = list(cv.split(np.empty((len(y), 1)), y, groups))
+        except (TypeError, ValueError) as reason:
+            raise errors_learn.cannot_split(cv, reason) from None
+        return list(_checked(pairs, len(y)))
     if isinstance(cv, str) or not hasattr(cv, "__iter__"):
         raise errors.argument_type("cv", cv, "a number of folds, a splitter of scikit-learn, or None")
-    return list(_checked(cv))
+    return list(_checked(cv, len(y)))
 
 
-def _checked(pairs: Any) -> Iterator[Fold]:
-    for pair in pairs:
+def _checked(pairs: Any, n: int) -> Iterator[Fold]:
+    for number, pair in enumerate(pairs):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise errors.argument_type("cv", pair, "pairs of index arrays (rows to fit, rows to encode)")
-        yield np.asarray(pair[0]), np.asarray(pair[1])
+        train, held_out = (_rows(part, number, n) for part in pair)
+        if not len(train):
+            raise errors_learn.fold_empty(number)
+        yield train, held_out
+
+
+def _rows(given: Any, number: int, n: int) -> NDArray[np.intp]:
+    """Positions of rows, from positions or a mask."""
+    rows = np.asarray(given)
+    if rows.dtype == bool and rows.shape == (n,):
+        return np.flatnonzero(rows)
+    if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+        raise errors_learn.fold_invalid(number, rows.dtype, rows.shape)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < n):
+        raise errors_learn.fold_out_of_range(number, int(rows.min()), int(rows.max()), n)
+    return rows.astype(np.intp)

@@ -1,12 +1,20 @@
-"""Fourth cumulants of the random effects and the errors, from differences of rows, and the pair estimator.
+"""Fourth cumulants of the random effects and the errors, and the pair estimator.
 
-The difference d of two rows r, r' has E d⁴ = (its fourth cumulant) + 3 (its variance)², and cumulants of independent
-parts add. So for the sums over the pairs of rows of one level
+Cumulants of independent parts add, E m⁴ = (fourth cumulant of m) + 3 Var(m)². For the effects of factor k, m_i is the
+mean of the residuals of level i: the rest of the model averages out in it. With N_ij of its N_i rows in level j of m,
 
-    F_k = sum_i 1/(2 N_i) sum_{r, r' in i} d⁴
-    E F_k = sum_m c_m t_km + c_e t_ke + 3/2 sum_i 1/N_i sum_{r, r' in i} Var(d)²
+    Var(m_i) = sigma_k² + sum_m sigma_m² sum_j (N_ij / N_i)² + sigma² / N_i
+    fourth cumulant = c_k + sum_m c_m sum_j (N_ij / N_i)⁴ + c_e / N_i³
 
-where the t_km count pairs that differ in factor m: the same numbers as in the moment equations.
+averaged over levels with weights 1 / Var(m_i)⁴, which for normal effects are those of the least variance.
+
+For the errors, differences of rows: the sums over the pairs of rows of one level of a factor k
+
+    F_k = sum_i 1/(2 N_i) sum_{r, r' in i} (r - r')⁴
+    E F_k = sum_m c_m t_km + c_e t_ke + 3/2 sum_i 1/N_i sum_{r, r' in i} Var(r - r')²
+
+where the t_km count pairs that differ in factor m: the same numbers as in the moment equations. Of the factors that is
+taken whose pairs differ least in the effects of the others.
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from henderson.moments.crosstabs import CrossTabs
 from henderson.moments.rows import Matrix, Vector
@@ -21,30 +30,85 @@ from henderson.moments.second_pass import Residuals
 from henderson.moments.sums import Sums
 
 FEWEST = 100
-"""If a factor has fewer levels all fourth cumulants are taken as zero: its few effects, whatever their distribution,
-would drown those of the others."""
+"""From fewer levels (for the errors: rows less levels) no fourth cumulant is estimated; it is taken as zero."""
 
 
-def fourth_cumulants(sums: Sums, tabs: CrossTabs, found: Residuals, variances: Vector) -> Vector:
-    """Fourth cumulants (K + 1,) in the order of the variances (sigma_1², .., sigma²), which none is negative."""
-    size = len(sums.factors)
-    if any(factor.used < FEWEST for factor in sums.factors):
-        return np.zeros(size + 1)
-    matrix, known = np.zeros((size + 1, size + 1)), np.zeros(size + 1)
-    for row, k in enumerate((None, *range(size))):
-        shares = [_same(sums, tabs, (k, m)) for m in range(size)]
-        groups = 1.0 if k is None else float(sums.factors[k].used)
-        matrix[row] = [*(sums.n - share for share in shares), sums.n - groups]
-        powers = found.total[:, None] if k is None else found.by_level[k]
-        counts = np.array([float(sums.n)]) if k is None else sums.factors[k].rows
-        known[row] = _fourth_powers(powers, counts) - 1.5 * _squared_variances(sums, tabs, k, variances, matrix[row])
+def fourth_cumulants(
+    sums: Sums, tabs: CrossTabs, found: Residuals, variances: Vector
+) -> tuple[Vector, NDArray[np.bool_]]:
+    """Fourth cumulants (K + 1,) in the order of the variances (sigma_1², .., sigma²), which none is negative.
+
+    And which of them could be estimated; the others are zero.
+    """
+    matrix, right = np.eye(len(variances)), np.zeros(len(variances))
+    is_known = np.array([*(factor.used >= FEWEST for factor in sums.factors), False])
+    for k in np.flatnonzero(is_known & (variances > 0)).tolist():
+        matrix[k], right[k] = _of_levels(sums, tabs, found, k, variances)
+    within = _best_factor(sums, tabs, variances)
+    if within is not None:
+        is_known[-1] = True
+        matrix[-1], right[-1] = _of_errors(sums, tabs, found, *within, variances)
     try:
-        cumulants = np.asarray(np.linalg.solve(matrix, known), dtype=np.float64)
+        cumulants = np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
     except np.linalg.LinAlgError:
-        return np.zeros(size + 1)
+        return np.zeros(len(variances)), np.zeros(len(variances), dtype=bool)
     # no distribution has less: its fourth moment is at least its variance squared
     least: Vector = -2.0 * variances**2
-    return np.maximum(cumulants, least)
+    return np.maximum(cumulants, least), is_known
+
+
+def _of_levels(sums: Sums, tabs: CrossTabs, found: Residuals, k: int, variances: Vector) -> tuple[Vector, float]:
+    """Coefficients (K + 1,) and right-hand side of the equation of the means of the levels of factor k.
+
+    A constant among the columns takes the mean of all rows from the residuals, and so its part from the variances.
+    """
+    factor = sums.factors[k]
+    inverse, centred = factor.inverse, 0.0 if sums.intercept is None else 1.0 / sums.n
+    means, spread = found.by_level[k][0] * inverse, variances[-1] * (inverse - centred)
+    shares = np.zeros((len(factor), len(variances)))
+    shares[:, -1] = inverse**3
+    for m, other in enumerate(sums.factors):
+        second, fourth = _power_sums(tabs, k, m) if m != k else (factor.rows**2, factor.rows**4)
+        with_all = tabs.times(k, m, other.rows) if m != k else factor.rows**2
+        own = second * inverse**2 - 2.0 * centred * with_all * inverse + centred**2 * float(other.rows @ other.rows)
+        spread = spread + variances[m] * own
+        shares[:, m] = fourth * inverse**4
+    weights = np.where(factor.rows > 0, (variances[k] / np.where(spread > 0, spread, np.inf)) ** 4, 0.0)
+    weights /= weights.sum()
+    return weights @ shares, float(weights @ means**4 - 3.0 * (weights @ spread**2))
+
+
+def _power_sums(tabs: CrossTabs, k: int, m: int) -> tuple[Vector, Vector]:
+    """Sums over j of N_ij² and of N_ij⁴, of every level i of factor k."""
+    squares = tabs.squares(k, m)
+    second = np.asarray(squares.sum(axis=1), dtype=np.float64).ravel()
+    if not np.any(squares.data != 1.0):
+        return second, second
+    return second, np.asarray(squares.multiply(squares).sum(axis=1), dtype=np.float64).ravel()
+
+
+def _best_factor(sums: Sums, tabs: CrossTabs, variances: Vector) -> tuple[int, Vector] | None:
+    """The factor whose pairs of rows tell most about the errors, and its counts (K + 1,); None if there is none.
+
+    A few effects of a factor in which the pairs differ would pass for errors of another distribution.
+    """
+    size, best = len(sums.factors), None
+    for k, factor in enumerate(sums.factors):
+        differ = np.array([sums.n - _same(sums, tabs, (k, m)) for m in range(size)])
+        between = differ * variances[:-1]
+        few = [m for m, other in enumerate(sums.factors) if other.used < FEWEST and between[m] > 1e-9 * sums.n]
+        is_better = best is None or float(between.sum()) < float(best[1][:-1] @ variances[:-1])
+        if sums.n - factor.used >= FEWEST and not few and is_better:
+            best = k, np.append(differ, sums.n - float(factor.used))
+    return best
+
+
+def _of_errors(
+    sums: Sums, tabs: CrossTabs, found: Residuals, k: int, counts: Vector, variances: Vector
+) -> tuple[Vector, float]:
+    """Coefficients (K + 1,) and right-hand side of the equation of the pairs of rows of one level of factor k."""
+    expected = 1.5 * _squared_variances(sums, tabs, k, variances, counts)
+    return counts, _fourth_powers(found.by_level[k], sums.factors[k].rows) - expected
 
 
 def _fourth_powers(powers: Matrix, counts: Vector) -> float:
@@ -54,7 +118,7 @@ def _fourth_powers(powers: Matrix, counts: Vector) -> float:
     return float(np.sum(fourth + (3.0 * second**2 - 4.0 * third * first) * inverse))
 
 
-def _squared_variances(sums: Sums, tabs: CrossTabs, k: int | None, variances: Vector, differ: Vector) -> float:
+def _squared_variances(sums: Sums, tabs: CrossTabs, k: int, variances: Vector, differ: Vector) -> float:
     """Sum over the levels of factor k of 1/N sum over pairs of different rows of Var(r - r')²."""
     size = len(sums.factors)
     effects, error = variances[:-1], float(variances[-1])
@@ -68,23 +132,18 @@ def _squared_variances(sums: Sums, tabs: CrossTabs, k: int | None, variances: Ve
     return float(4.0 * total)
 
 
-def _same(sums: Sums, tabs: CrossTabs, factors: Sequence[int | None]) -> float:
+def _same(sums: Sums, tabs: CrossTabs, factors: Sequence[int]) -> float:
     """Sum over levels i of the first factor of 1/N_i times the pairs of rows of i that agree in the others too."""
     first = factors[0]
-    subset = tuple(sorted({k for k in factors if k is not None}))
-    weights = np.array([1.0 / sums.n]) if first is None else sums.factors[first].inverse
+    subset = tuple(sorted(set(factors)))
     if len(subset) == 1:
-        rows = sums.factors[subset[0]].rows
-        return float(np.sum(rows**2) / sums.n) if first is None else float(np.sum(rows))
+        return float(np.sum(sums.factors[first].rows))
+    inverse = sums.factors[first].inverse
     if len(subset) == 2:
         squares = tabs.squares(*subset)
-        if first is None:
-            return float(squares.sum() / sums.n)
-        return float(np.sum(weights * np.asarray(squares.sum(axis=1 if first == subset[0] else 0)).ravel()))
+        return float(inverse @ np.asarray(squares.sum(axis=1 if first == subset[0] else 0)).ravel())
     keys, counts = tabs.cells(subset)
-    if first is None:
-        return float(np.sum(counts.astype(np.float64) ** 2) / sums.n)
-    return float(np.sum(weights[tabs.level_of(subset, keys, first)] * counts.astype(np.float64) ** 2))
+    return float(np.sum(inverse[tabs.level_of(subset, keys, first)] * counts.astype(np.float64) ** 2))
 
 
 def pair_estimator(sums: Sums, found: Residuals) -> tuple[Vector, Matrix]:

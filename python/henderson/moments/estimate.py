@@ -69,12 +69,13 @@ class _State:
 
 @dataclass(frozen=True, eq=False)
 class _Second:
-    """What the second pass gave: estimates, residuals, cumulants, the pair estimates."""
+    """What the second pass gave: estimates, residuals, cumulants and what has none, the pair estimates."""
 
     raw: Vector
     fixed: FixedEffects
     found: Residuals | None
     cumulants: Vector
+    normal: list[str]
     pairs: VarianceComponents | None
 
 
@@ -97,7 +98,7 @@ def estimate(job: Job) -> MomentFit:
 
 def _first_pass(job: Job) -> _State:
     sums = trimmed(collect(job.batches()))
-    if not max(sums.yy, *np.diag(sums.xx)) < LARGEST**2:
+    if not np.max([sums.yy, *np.diag(sums.xx)]) < LARGEST**2:
         raise errors_moments.out_of_scale()
     groups = _names("groups", job.groups, len(sums.factors), "group")
     for name, factor in zip(groups, sums.factors, strict=True):
@@ -131,11 +132,12 @@ def _second_pass(state: _State, raw: Vector) -> _Second:
     fixed = least_squares(sums, tabs, np.maximum(raw, 0.0))
     cumulants = np.zeros(len(raw))
     if not job.is_twice:
-        return _Second(raw, fixed, None, cumulants, None)
+        return _Second(raw, fixed, None, cumulants, [], None)
     found = read_again(job.batches, sums, tabs, fixed, state.kept, state.size_columns)
-    pairs = None
+    pairs, normal = None, []
     if not sums.is_weighted:
-        cumulants = fourth_cumulants(sums, tabs, found, np.maximum(raw, 0.0))
+        cumulants, is_known = fourth_cumulants(sums, tabs, found, np.maximum(raw, 0.0))
+        normal = [name for name, known in zip((*state.groups, RESIDUAL), is_known, strict=True) if not known]
         if len(sums.factors) == 1:
             pairs = VarianceComponents((*state.groups, RESIDUAL), *pair_estimator(sums, found))
     if job.estimator == "pairs" and pairs is not None:
@@ -144,7 +146,7 @@ def _second_pass(state: _State, raw: Vector) -> _Second:
         fixed = least_squares(sums, tabs, pairs.variance)
         found = read_again(job.batches, sums, tabs, fixed, state.kept, state.size_columns)
         raw = pairs.raw
-    return _Second(raw, fixed, found, cumulants, pairs)
+    return _Second(raw, fixed, found, cumulants, normal, pairs)
 
 
 def _result(state: _State, second: _Second, components: VarianceComponents) -> MomentFit:
@@ -202,13 +204,12 @@ def _notes(state: _State, second: _Second, components: VarianceComponents) -> li
     aliased = [name for j, name in enumerate(state.names) if j not in state.kept and name not in known]
     notes += [errors_moments.aliased_note(aliased)] if aliased else []
     if state.job.estimator == "henderson":
-        few = [name for name, factor in zip(state.groups, sums.factors, strict=True) if factor.used < FEWEST]
         if sums.is_weighted:
             notes.append(errors_moments.normal_note("with weights fourth moments are not estimated"))
         elif second.found is None:
             notes.append(errors_moments.normal_note("fourth moments need the rows a second time"))
-        elif few:
-            notes.append(errors_moments.few_levels_note(few, FEWEST))
+        elif second.normal:
+            notes.append(errors_moments.few_levels_note(second.normal, FEWEST))
     notes += [errors_moments.once_note()] if second.found is None else []
     notes += [] if second.fixed.converged else [errors_moments.iterations_note(ITERATIONS)]
     return notes

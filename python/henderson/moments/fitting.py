@@ -39,13 +39,13 @@ def fit_moments(
         Columns of the fixed effects without the constant, shape (n,) or (n, p); None for none.
     codes
         Levels of the rows, integers 0, 1, ...: an (n,) vector for one grouping factor, a list of such vectors or an
-        (n, K) matrix for several.
+        (n, K) matrix or table for several.
     weights
         Precision weights, shape (n,): row i has the variance sigma² / weights[i].
     intercept
         Whether there is a constant.
     names, groups
-        Of the columns of X and of the grouping factors, for print.
+        Of the columns of X and of the grouping factors, for print; by default those of tables.
     group_size_effect
         Add the number of rows of a row's group to the fixed effects: True for every factor, or the names of some.
     estimator
@@ -90,6 +90,8 @@ def fit_moments(
     if codes is None:
         raise errors.argument_type("codes", codes, "the level of each row, integers 0, 1, ...")
     batch = checked_batch(y, X, codes, weights, intercept=_flag("intercept", intercept))
+    names = getattr(X, "columns", None) if names is None else names
+    groups = getattr(codes, "columns", None) if groups is None else groups
     return estimate(_job(lambda: (batch,), True, names, groups, group_size_effect, estimator, intercept))
 
 

@@ -6,7 +6,7 @@ import math
 import textwrap
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from henderson import errors, errors_moments
 from henderson.coefficient_layout import CoefficientLayout, coefficient_layout
 from henderson.errors_fit import missing_note
 from henderson.formatting import WIDTH, coefficient_cells, format_column, matrix, right_align
+from henderson.inference.distributions import check_level, limit_names, t_quantile
 from henderson.moments.group_size import GroupSizeEffect
 from henderson.varcorr import RESIDUAL, TermCovariance, VarCorr
 
@@ -94,6 +95,15 @@ class VarianceComponents:
         return str(self.to_frame().to_html(index=False))
 
 
+def _of_likelihood(name: str) -> Any:
+    """An attribute that fits by likelihood have; an AttributeError, so that it counts as absent."""
+
+    def refuse(_: MomentFit) -> NoReturn:
+        raise errors_moments.NotByMoments(name)
+
+    return property(refuse)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class MomentFit:
     """A mixed model with random intercepts, estimated by moments: no likelihood, no normality.
@@ -144,6 +154,15 @@ class MomentFit:
     iterations: int
     call: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+    ranef, coef, fitted, residuals, predict, simulate, refit, shrinkage, diagnose, augment = map(
+        _of_likelihood,
+        ("ranef", "coef", "fitted", "residuals", "predict", "simulate", "refit", "shrinkage", "diagnose", "augment"),
+    )
+    loglik, deviance, aic, bic, anova, profile, bootstrap, emmeans, contrast, glance = map(
+        _of_likelihood,
+        ("loglik", "deviance", "aic", "bic", "anova", "profile", "bootstrap", "emmeans", "contrast", "glance"),
+    )
 
     @property
     def fixef(self) -> pd.Series:
@@ -198,6 +217,32 @@ class MomentFit:
 
         return pd.Series(np.sqrt(np.diag(self._covariance(kind))), index=list(self.names), name="std_error")
 
+    def confint(self, level: float = 0.95, kind: str = "model") -> pd.DataFrame:
+        """Wald confidence intervals of the fixed effects: estimate -+ normal quantile times standard error.
+
+        Parameters
+        ----------
+        level
+            Confidence level.
+        kind
+            Of the standard errors, as in `vcov`.
+
+        Returns
+        -------
+        DataFrame
+            A row per fixed effect, columns named by their percentages.
+        """
+        import pandas as pd
+
+        check_level(level)
+        reach = t_quantile(level, np.inf) * np.sqrt(np.diag(self._covariance(kind)))
+        limits = np.column_stack([self.beta - reach, self.beta + reach])
+        return pd.DataFrame(limits, index=list(self.names), columns=limit_names(level))
+
+    def summary(self) -> MomentFit:
+        """The fit itself, which prints as a summary."""
+        return self
+
     def _covariance(self, kind: str) -> Matrix:
         if kind not in KINDS:
             raise errors.choice("kind", kind, list(KINDS))
@@ -239,6 +284,8 @@ class MomentFit:
             }
         )
 
+    tidy = to_frame
+
     def to_text(self, digits: int = 4) -> str:
         """The fit as text, with `digits` significant digits of the fixed effects."""
         lines = ["Linear mixed model fit by moments", *(f"{label + ':':>8} {text}" for label, text in self.call), ""]
@@ -248,8 +295,9 @@ class MomentFit:
         groups = "; ".join(f"{name}, {count}" for name, count in self.levels.items())
         lines.append(f"Number of obs: {self.nobs}, groups:  {groups}")
         lines += [missing_note(self.n_dropped)] if self.n_dropped else []
-        names, layout = self._coefficients(digits)
-        lines += ["", "Fixed effects:", *layout.lines(names)] if names else []
+        if np.isfinite(self.beta).any():
+            names, layout = self._coefficients(digits)
+            lines += ["", "Fixed effects:", *layout.lines(names)]
         for effect in self.group_size_effect.values():
             lines += ["", *effect.lines()]
         for note in self.notes:
@@ -263,7 +311,7 @@ class MomentFit:
         statistics, p_values = z_tests(beta, error)
         table = {"estimate": beta, "std_error": error, "statistic": statistics, "p_value": p_values}
         layout = coefficient_layout({name: values.tolist() for name, values in table.items()}, digits)
-        if "cluster" not in self.covariances or not names:
+        if "cluster" not in self.covariances:
             return names, layout
         robust = np.sqrt(np.diag(self.covariances["cluster"]))[known]
         columns = [values.tolist() for values in (beta, error, robust, statistics)]
@@ -277,11 +325,13 @@ class MomentFit:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        names, layout = self._coefficients(4)
-        columns: dict[str, Any] = dict(zip(layout.header, layout.columns, strict=True))
         import pandas as pd
 
-        fixed = pd.DataFrame(columns, index=names).to_html()
+        fixed = ""
+        if np.isfinite(self.beta).any():
+            names, layout = self._coefficients(4)
+            columns: dict[str, Any] = dict(zip(layout.header, layout.columns, strict=True))
+            fixed = pd.DataFrame(columns, index=names).to_html()
         call = "<br>".join(f"{escape(label)}: {escape(text)}" for label, text in self.call)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         groups = ", ".join(f"{escape(name)} {count}" for name, count in self.levels.items())

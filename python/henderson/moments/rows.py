@@ -112,7 +112,9 @@ def _check_finite(what: str, values: NDArray[Any], row: int) -> None:
 
 
 def _codes(codes: Any, n: int) -> tuple[NDArray[Any], ...]:
-    """One vector of codes or several; a matrix has one factor to a column."""
+    """One vector of codes or several; a matrix or a table has one factor to a column."""
+    if getattr(codes, "ndim", 1) == 2:
+        codes = np.asarray(codes)
     if isinstance(codes, np.ndarray):
         given: Sequence[Any] = [codes] if codes.ndim == 1 else list(codes.T) if codes.ndim == 2 else [codes]
     elif isinstance(codes, list | tuple) and len(codes) and not np.isscalar(codes[0]):

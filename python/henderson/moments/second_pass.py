@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from henderson import errors_moments
-from henderson.moments.crosstabs import CrossTabs
+from henderson.moments.crosstabs import CrossTabs, Keys
 from henderson.moments.fixed import FixedEffects
 from henderson.moments.rows import Batch, Batches, Matrix, Vector
 from henderson.moments.sums import Sums, shifted
@@ -35,31 +35,47 @@ class Residuals:
 
 
 class _Clusters:
-    """Scores summed over the clusters of one set of factors."""
+    """Scores summed over the clusters of one set of factors.
+
+    Of combinations of factors most have one row, whose products need no sum: only the others are kept.
+    """
 
     def __init__(self, tabs: CrossTabs, sums: Sums, subset: tuple[int, ...]) -> None:
         self.subset, self.tabs = subset, tabs
+        p = len(sums.xy)
+        self.products = np.zeros((p, p))
         if len(subset) == 1:
             self.count, size = sums.factors[subset[0]].used, len(sums.factors[subset[0]])
         else:
-            self.count = size = tabs.count(subset)
-        self.by_row = len(subset) > 1 and size == sums.n
-        self.known = tabs.cells(subset)[0] if len(subset) > 1 and not self.by_row else None
-        p = len(sums.xy)
-        self.products = np.zeros((p, p))
-        self.scores = np.zeros((0 if self.by_row else size, p))
+            self.count = tabs.count(subset)
+            keys, counts = tabs.cells(subset) if self.count < sums.n else (np.empty(0, dtype=np.int64), np.empty(0))
+            self.repeated = keys[counts > 1]
+            size = len(self.repeated)
+        self.scores = np.zeros((size, p))
 
     def add(self, batch: Batch, scores: Matrix) -> None:
-        if self.by_row:
+        if len(self.subset) == 1:
+            for j in range(scores.shape[1]):
+                self.scores[:, j] += np.bincount(batch.codes[self.subset[0]], scores[:, j], len(self.scores))
+        elif len(self.repeated):
+            self._add_cells(self.tabs.keys(self.subset, [batch.codes[k] for k in self.subset]), scores)
+        else:
             self.products += scores.T @ scores
-            return
-        codes = [batch.codes[k] for k in self.subset]
-        where = codes[0] if self.known is None else np.searchsorted(self.known, self.tabs.keys(self.subset, codes))
-        for j in range(scores.shape[1]):
-            self.scores[:, j] += np.bincount(where, scores[:, j], len(self.scores))
+
+    def _add_cells(self, keys: Keys, scores: Matrix) -> None:
+        """Sort the rows by their combinations, which are then found one after the other."""
+        order = np.argsort(keys)
+        keys = keys[order]
+        starts = np.append(0, np.flatnonzero(keys[1:] != keys[:-1]) + 1)
+        keys, cells = keys[starts], np.add.reduceat(scores[order], starts, axis=0)
+        where = np.minimum(np.searchsorted(self.repeated, keys), len(self.repeated) - 1)
+        is_repeated = self.repeated[where] == keys
+        self.scores[where[is_repeated]] += cells[is_repeated]
+        single = cells[~is_repeated]
+        self.products += single.T @ single
 
     def result(self) -> tuple[int, int, Matrix]:
-        return len(self.subset), self.count, self.products if self.by_row else self.scores.T @ self.scores
+        return len(self.subset), self.count, self.products + self.scores.T @ self.scores
 
 
 def read_again(
