@@ -38,7 +38,7 @@ FITTED = {
     "absent groups": ({"random_effects": "(1 | groups)"}, {}, "which fit.. was not given"),
     "too few groups": ({"formula": "~ Days"}, {"groups": np.arange(9)}, "one label per row"),
     "groups in three dimensions": ({"formula": "~ Days"}, {"groups": np.ones((180, 1, 1))}, "one label per row"),
-    "groups by name in fit": ({"formula": "~ Days"}, {"groups": "Subject"}, "named by groups= of the estimator"),
+    "groups by name in fit": ({"formula": "~ Days"}, {"groups": "Subject"}, "named in the arguments of the estimator"),
     "least squares of categories": ({}, {}, "'Subject' is used as a number .there are no groups"),
     "missing groups": ({"formula": "~ Days"}, {"groups": np.full(180, np.nan)}, "label of their own"),
     "negative weights": ({"groups": "Subject"}, {"sample_weight": -np.ones(180)}, "weights is -1 in row 0"),

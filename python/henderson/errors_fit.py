@@ -35,8 +35,8 @@ def wrong_shape(what: str, shape: tuple[int, ...], expected: str) -> DataError:
     return DataError(f"{what} has shape {shape}; it must have shape {expected}.")
 
 
-def not_numeric(what: str, reason: Exception) -> DataError:
-    return DataError(f"{what} cannot be read as numbers: {reason}.")
+def not_numeric(what: str, reason: object) -> DataError:
+    return DataError(f"{what} cannot be read as numbers: {str(reason).rstrip('.')}.")
 
 
 def not_numbers(what: str, kind: str, dtype: str) -> DataError:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from henderson.errors import ConvergenceWarning, DataError, _quoted, _rows
+from henderson.errors import ConvergenceWarning, DataError, _listing, _quoted, _rows
 
 
 def random_effects_type(value: Any) -> DataError:
@@ -29,17 +30,6 @@ def z_with_formula() -> DataError:
     return DataError("Z is only for models without a formula: name its columns in random_effects instead.")
 
 
-def groups_shape(shape: tuple[int, ...], rows: int) -> DataError:
-    return DataError(
-        f"groups has shape {shape}; it must have one label per row, shape ({rows},), or a column for each grouping "
-        "factor."
-    )
-
-
-def groups_count(count: int, expected: int) -> DataError:
-    return DataError(f"groups has {count} columns; the estimator was fitted with {expected}.")
-
-
 def z_shape(shape: tuple[int, ...], rows: int) -> DataError:
     return DataError(f"Z has shape {shape}; it must hold numbers, one row per row of X: shape ({rows}, effects).")
 
@@ -56,12 +46,30 @@ def z_unfitted() -> DataError:
     return DataError("predict() was given Z, but the estimator was fitted without: pass Z= to fit() too.")
 
 
-def groups_unfitted() -> DataError:
-    return DataError("predict() was given groups, but the estimator was fitted without: pass groups= to fit() too.")
-
-
 def no_features() -> DataError:
-    return DataError("No columns of X are left for the learner: the others name the groups. Add some, or use lmer().")
+    return DataError(
+        "No columns of X are left for the learner: name some in features=, or add some (those that name groups do not "
+        "count). For random effects alone use lmer()."
+    )
+
+
+def one_row() -> DataError:
+    return DataError("X has 1 sample (row): random effects need several rows of several groups.")
+
+
+def weights_refused(name: str) -> DataError:
+    return DataError(
+        f"{name} takes no sample_weight in fit(): use a regressor that does (of a pipeline, the last step), or leave "
+        "the weights out."
+    )
+
+
+def learner_text(name: str, columns: Sequence[str], problem: Exception) -> DataError:
+    return DataError(
+        f"{name} cannot be fitted to columns that are not numbers ({_listing(columns)}): {problem}. Encode them in a "
+        "pipeline, as make_pipeline(make_column_transformer((OneHotEncoder(), [...]), remainder='passthrough'), "
+        "regressor), or leave them out by features=."
+    )
 
 
 def out_of_bag_type(value: Any) -> DataError:
@@ -74,6 +82,10 @@ def response_not_finite(row: int, value: float) -> DataError:
 
 def re_invalid(value: Any) -> DataError:
     return DataError(f"re is {_quoted(value)}; pass 'all' for all random effects, or None for the learner alone.")
+
+
+def basis_values(problem: Exception) -> DataError:
+    return DataError(f"basis(X) cannot be read as a matrix of numbers: {problem}.")
 
 
 def basis_shape(shape: tuple[int, ...], rows: int) -> DataError:
@@ -104,8 +116,9 @@ def no_residuals(name: str) -> DataError:
     )
 
 
-def not_settled(iterations: int, change: float, tolerance: float) -> ConvergenceWarning:
+def not_settled(iterations: int, criterion: str, change: float, tolerance: float) -> ConvergenceWarning:
     return ConvergenceWarning(
-        f"Not converged in {iterations} iterations: the deviance still changes by {change:.2g}, tol is {tolerance:g}. "
+        f"Not converged in {iterations} iterations: the {criterion} still changes by {change:.2g}, more than the "
+        f"{tolerance:g} that tol allows. "
         "What to do: raise max_iter, or tol where the learner is noisy (a forest of more trees is less so)."
     )

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from henderson import _core
     from henderson.design import DesignMatrices
+    from henderson.solvers.stopping import StoppingRule
     from henderson.varcorr import VarCorr
 
 Vector = NDArray[np.float64]
@@ -92,7 +93,7 @@ class LinearMixedModel:
         self,
         design: DesignMatrices,
         problem: CompiledProblem,
-        found: _core.Optimum | None,
+        found: _core.Optimum | Optimum | None,
         y: Vector,
         reml: bool,
         call: tuple[tuple[str, str], ...] = (),
@@ -349,13 +350,14 @@ class LinearMixedModel:
         self,
         y: ArrayLike,
         *,
+        method: str = "newton",
         start: ArrayLike | None = None,
-        max_evaluations: int = 200,
+        max_evaluations: int | None = None,
         tolerance: float = 1e-10,
-        callback: Callback | None = None,
+        callback: Callback | StoppingRule | None = None,
     ) -> LinearMixedModel:
         """Fit another response (one value per row used) to the same design; nothing else is computed again."""
-        return refit.refit(self, y, start, max_evaluations, tolerance, callback)
+        return refit.refit(self, y, method, start, max_evaluations, tolerance, callback)
 
     save = saving.save
     to_dict = export.to_dict

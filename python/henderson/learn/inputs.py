@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils import check_array
+from sklearn.utils.validation import _check_sample_weight
 
-from henderson import errors, errors_learn
+from henderson import errors, errors_fit, errors_learn
 from henderson.columns import Column, NumpyColumn, as_column
 from henderson.tables import PandasTable, Table, open_table
 
 
 class ColumnsTable(Table):
-    """Columns under names of our choice, row labels if there are any."""
+    """Columns under names of our choice, row labels if there are any; columns may be functions that read them."""
 
-    def __init__(self, columns: dict[str, Column], n_rows: int, index: Any = None) -> None:
-        super().__init__(columns)
+    def __init__(self, columns: Mapping[str, Column | Callable[[], Column]], n_rows: int, index: Any = None) -> None:
+        super().__init__(dict(columns))
         self._n_rows, self._index = n_rows, index
 
     @property
@@ -33,8 +36,10 @@ class ColumnsTable(Table):
 
     def column(self, name: str) -> Column | None:
         """The column of that name, None if there is none."""
-        column: Column | None = self.source.get(name)
-        return column
+        column = self.source.get(name)
+        if callable(column):
+            column = self.source[name] = column()
+        return column  # type: ignore[no-any-return]
 
     @property
     def index(self) -> Any:
@@ -71,18 +76,22 @@ def read_columns(X: Any, names: Iterable[str] | None = None) -> ColumnsTable:
     Raises
     ------
     DataError
-        A column cannot be used or two have one name.
+        Two columns have one name. Columns that cannot be used are found when they are read.
     """
     own = frame_names(X)
     if own is None:
         return _array_columns(X, names)
-    if names is None:
-        names = own if own and all(isinstance(name, str) for name in own) else default_names(len(own))
-    given = list(names)
+    given = column_names(X) if names is None else list(names)
     _require_distinct(given)
-    columns = {name: as_column(name, raw_column(X, i)) for i, name in enumerate(given)}
+    columns = {name: partial(_table_column, X, i, name) for i, name in enumerate(given)}
     table = open_table(X)
     return ColumnsTable(columns, table.n_rows, table.index if isinstance(table, PandasTable) else None)
+
+
+def column_names(X: Any) -> list[str]:
+    """What the columns of a table or a matrix are called in formulas."""
+    own = frame_names(X)
+    return own if own and all(isinstance(name, str) for name in own) else default_names(X.shape[1])
 
 
 def _require_distinct(names: list[Any]) -> None:
@@ -99,8 +108,12 @@ def default_names(count: int) -> list[str]:
 def _array_columns(X: Any, names: Iterable[str] | None) -> ColumnsTable:
     matrix = any_array(X)
     given = default_names(matrix.shape[1]) if names is None else list(names)
-    columns = {name: _array_column(name, matrix[:, i]) for i, name in enumerate(given)}
+    columns = {name: partial(array_column, name, matrix[:, i]) for i, name in enumerate(given)}
     return ColumnsTable(columns, len(matrix))
+
+
+def _table_column(X: Any, position: int, name: str) -> Column:
+    return as_column(name, raw_column(X, position))
 
 
 def any_array(X: Any) -> Any:
@@ -109,7 +122,8 @@ def any_array(X: Any) -> Any:
     return check_array(X, dtype=None, **{kind: False})
 
 
-def _array_column(name: str, values: Any) -> Column:
+def array_column(name: str, values: Any) -> Column:
+    """A numpy array (n,) as a column; of objects, by what they are."""
     if values.dtype.kind == "O":
         import pandas
 
@@ -124,6 +138,33 @@ def raw_column(X: Any, position: int) -> Any:
     if is_pandas(X):
         return X.iloc[:, position]
     return X.to_series(position) if hasattr(X, "to_series") else X.column(position)
+
+
+def take_rows(X: Any, rows: Any) -> Any:
+    """Some rows of a table or an array, by position."""
+    if is_pandas(X):
+        return X.iloc[rows]
+    return X.take(rows) if hasattr(X, "column_names") else X[rows]
+
+
+def check_weights(sample_weight: Any, rows: int) -> NDArray[np.float64]:
+    """Weights of rows, (n,), of which some may be zero.
+
+    Raises
+    ------
+    DataError, ValueError
+        They are not finite numbers >= 0, one for each row, or all zero.
+    """
+    try:
+        found = _check_sample_weight(sample_weight, np.empty((rows, 1)), dtype=np.float64)
+    except ValueError as problem:
+        if "convert" in str(problem):
+            raise errors_fit.not_numeric("sample_weight", problem) from None
+        raise
+    if (found < 0).any():
+        row = int(np.argmax(found < 0))
+        raise errors.weight_invalid(row, float(found[row]))
+    return np.asarray(found)
 
 
 def is_pandas(X: Any) -> bool:

@@ -4,46 +4,41 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from henderson import errors, errors_fit, errors_forests
+from henderson import errors, errors_fit, errors_forests, errors_learn
 from henderson.design import DesignMatrices, build_design
+from henderson.learn.fitted_effects import MISSING, FittedEffects
 from henderson.learn.inputs import (
     any_array,
     check_features,
-    frame_names,
+    check_weights,
+    column_names,
     is_frame,
     positions,
     read_columns,
     require_complete,
+    take_rows,
 )
-from henderson.learn.learner import Learner, basis_of, predicted, select_columns
-from henderson.learn.random_columns import (
-    Layout,
-    all_columns,
-    grouping_columns,
-    layout,
-    parse_random_effects,
-    with_groups,
-)
+from henderson.learn.learner import Learner, accepts_missing, basis_of, predicted, select_columns
+from henderson.learn.model_text import group_columns
+from henderson.learn.random_columns import Layout, layout, parse_random_effects, with_groups
 from henderson.learn.random_steps import METHODS, RandomState, RandomSteps
-from henderson.newdata import NewTerm, design_for
 from henderson.progress import StepLine
-from henderson.varcorr import TermCovariance, VarCorr
+from henderson.varcorr import VarCorr
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-MISSING = "give such rows a label or a value, or leave them out"
+CRITERIA = ("deviance", "gll")
 
 
 class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -70,8 +65,11 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     max_iter
         Most fits of the learner.
     tol
-        Stop when the deviance of the residuals (-2 log-likelihood, random effects integrated out) changes by less than
-        this for each 100 rows. EM steps are small: with "em" a tol of 1e-4 is as close to the end.
+        Stop when the criterion changes by less than this for each 100 rows. EM steps are small: with "em" a tol of 1e-4
+        is as close to the end.
+    criterion
+        "deviance" of the residuals (-2 log-likelihood, random effects integrated out), or "gll", the generalized
+        log-likelihood of Hajjem et al., in whose place the deviance is taken where a variance of zero makes it -inf.
     callback
         Called after each iteration as ``callback(iteration, state)``, ``state`` with deviance, gll, sigma, covariances
         and b; a true result stops.
@@ -105,7 +103,9 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     Warns
     -----
     ConvergenceWarning
-        The deviance still changes after `max_iter` iterations.
+        The criterion still changes after `max_iter` iterations.
+    PredictionWarning
+        A group is new only because its label has another type than in `fit`.
 
     Notes
     -----
@@ -118,8 +118,11 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     that adapt their columns to the response have no B beyond the mean; their residuals are too small unless they are
     out of bag.
 
-    -2 log N(r; 0, V) = gll + log|Z'Z / sigma² + Cov(b)⁻¹| + constants. The stopping rule uses the left side: gll alone
-    tends to -infinity as a variance vanishes.
+    `sample_weight` are precision weights w: row i has residual variance sigma² / w_i. The learner is fitted with them
+    too; a weight of zero leaves out the row.
+
+    -2 log N(r; 0, V) = gll + log|Z'Z / sigma² + Cov(b)⁻¹| + constants. The left side is the better stopping rule: gll
+    alone tends to -infinity as a variance vanishes.
 
     References
     ----------
@@ -145,9 +148,7 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     n_iter_: int
     history_: pd.DataFrame
     _layout: Layout | None
-    _design: DesignMatrices | None
-    _b: tuple[Matrix, ...]
-    _covariances: tuple[Matrix, ...]
+    _effects: FittedEffects | None
 
     def __init__(
         self,
@@ -160,6 +161,7 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         basis: Callable[[Any], ArrayLike] | None = None,
         max_iter: int = 20,
         tol: float = 1e-2,
+        criterion: str = "deviance",
         callback: Callable[[int, RandomState], object] | None = None,
         progress: bool = False,
         random_state: Any = None,
@@ -173,12 +175,15 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         self.basis = basis
         self.max_iter = max_iter
         self.tol = tol
+        self.criterion = criterion
         self.callback = callback
         self.progress = progress
         self.random_state = random_state
         self.threads = threads
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, Z: Any = None) -> MixedEffectsRegressor:
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, groups: Any = None, Z: Any = None
+    ) -> MixedEffectsRegressor:
         """Fit the learner and the random effects.
 
         Parameters
@@ -187,13 +192,18 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             Table or array, n rows.
         y
             Response, shape (n,).
+        sample_weight
+            Precision weights, shape (n,).
         groups
-            Labels of the groups, shape (n,), or a column for each grouping factor.
+            Labels of the groups, shape (n,), or a column for each grouping factor. They have their own names if the
+            formula uses these, or the names of grouping columns that X lacks; otherwise groups, or groups_0, ...
         Z
             Without `random_effects`: columns with an effect for each group, shape (n, effects); a column of ones is an
             intercept.
         """
         self._check_parameters()
+        if y is None:
+            raise errors_learn.target_missing("MixedEffectsRegressor")
         response = _numbers(column_or_1d(y, warn=True))
         X = X if is_frame(X) else any_array(X)
         check_consistent_length(X, response)
@@ -201,23 +211,29 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         if not np.isfinite(response).all():
             row = int(np.argmin(np.isfinite(response)))
             raise errors_forests.response_not_finite(row, float(response[row]))
-        known = frame_names(X) or [f"x{j}" for j in range(self.n_features_in_)]
-        self._layout = layout(self.random_effects, known, groups, Z, len(response))
-        self._columns = self._learned_columns(known)
+        weights = None if sample_weight is None else check_weights(sample_weight, len(response))
+        self._names = column_names(X)
+        self._layout = layout(self.random_effects, self._names, groups, Z, len(response))
+        self._columns = self._learned_columns(self._names)
         learner = Learner(self.fixed_effects_model, out_of_bag=self.out_of_bag, random_state=self.random_state)
         if self._layout is None:
-            self._design, self.sigma_, self.converged_ = None, np.nan, True
-            self.fixed_effects_model_, _ = learner.fit(self._features(X), response)
+            self._effects, self.sigma_, self.converged_ = None, np.nan, True
+            self.fixed_effects_model_, _ = learner.fit(self._features(X), response, weights)
             self._keep([])
             return self
+        if len(response) < 2:
+            raise errors_forests.one_row()
         table = with_groups(read_columns(X), self._layout, groups, Z)
-        used = all_columns(parse_random_effects(self._layout.text))
+        used = [name.name for name in parse_random_effects(self._layout.text).columns()]
         require_complete(table, [name for name in used if table.column(name) is not None], "Column '{}'", MISSING)
-        design = build_design(_formula(self._layout), table, na_action="fail", needs_response=False)
-        self._alternate(learner, self._features(X), response, design)
+        design = build_design(_formula(self._layout), table, weights=weights, na_action="fail", needs_response=False)
+        learned = self._features(X)
+        if design.rows is not None:
+            learned, response = take_rows(learned, design.rows), response[design.rows]
+        self._alternate(learner, learned, response, design)
         return self
 
-    def predict(self, X: Any, *, groups: Any = None, Z: Any = None, re: str | None = "all") -> Vector:
+    def predict(self, X: Any, groups: Any = None, *, Z: Any = None, re: str | None = "all") -> Vector:
         """Predict f(x) + Zb, with b = 0 for groups that the model was not fitted to, shape (n,).
 
         Parameters
@@ -225,7 +241,8 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         X
             Table or array.
         groups, Z
-            As in `fit`. If groups were passed to `fit` and none are here, all rows are of unknown groups.
+            As in `fit`. If groups were passed to `fit` and none are here, all rows are of unknown groups; groups that
+            are columns of X take part.
         re
             "all" random effects, or None for f(x) alone.
         """
@@ -234,30 +251,35 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
             raise errors_forests.re_invalid(re)
         X = X if is_frame(X) else any_array(X)
         check_features(self, X, reset=False)
-        table = read_columns(X)
-        result = predicted(self.fixed_effects_model_, self._features(X), table.n_rows)
-        if groups is not None and (self._layout is None or not self._layout.groups):
-            raise errors_forests.groups_unfitted()
-        if self._layout is None or self._design is None or re is None or (self._layout.groups and groups is None):
+        result = predicted(self.fixed_effects_model_, self._features(X), X.shape[0])
+        if groups is not None and (self._layout is None or not self._layout.groups.names):
+            raise errors_learn.groups_unfitted()
+        if self._layout is None or self._effects is None or re is None:
             return result
-        if self._layout.effects and Z is None:
+        absent = () if groups is not None else self._layout.groups.names
+        if self._layout.effects and Z is None and not absent:
             raise errors_forests.z_needed(len(self._layout.effects))
-        rows = design_for(with_groups(table, self._layout, groups, Z), self._design)
-        for t, modes in enumerate(self._b):
-            result += _effects(rows.terms[t], modes)
+        table = with_groups(read_columns(X, self._names), self._layout, groups, Z)
+        result += self._effects.at(table, absent)
         return result
+
+    def score(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, groups: Any = None, Z: Any = None
+    ) -> float:
+        """R² of predictions, as of all regressors of scikit-learn."""
+        return float(r2_score(y, self.predict(X, groups, Z=Z), sample_weight=sample_weight))
 
     def _alternate(self, learner: Learner, X: Any, y: Vector, design: DesignMatrices) -> None:
         """Fit the learner to y - Zb and the random effects to y - f in turn."""
         steps: RandomSteps | None = None
         state: RandomState | None = None
         history: list[tuple[float, float, float]] = []
-        effects, change, has_stopped = np.zeros(len(y)), np.inf, False
+        effects, value, change, has_stopped = np.zeros(len(y)), np.inf, np.inf, False
         limit = self.tol * len(y) / 100
         line = StepLine("iteration", self.max_iter) if self.progress else None
         try:
             while len(history) < self.max_iter and change >= limit and not has_stopped:
-                model, mean = learner.fit(X, y - effects)
+                model, mean = learner.fit(X, y - effects, design.weights)
                 residuals = y - mean
                 if np.std(residuals) <= 1e-10 * np.std(y):
                     raise errors_forests.no_residuals(type(model).__name__)
@@ -265,7 +287,10 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
                     steps = RandomSteps(design, self._basis(model, X, len(y)), self.method, residuals, self.threads)
                 state = steps.step(residuals, state)
                 effects = steps.fitted(state.b)
-                change = abs(state.deviance - history[-1][0]) if history else np.inf
+                last, value = value, state.deviance
+                if self.criterion == "gll" and np.isfinite(state.gll):
+                    value = state.gll
+                change = abs(value - last)
                 history.append((state.deviance, state.gll, state.sigma))
                 if line is not None:
                     line(len(history), f"deviance {state.deviance:.4f}  change {change:.1e}")
@@ -276,32 +301,38 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
         assert state is not None
         self.converged_ = change < limit
         if not (self.converged_ or has_stopped):
-            warnings.warn(errors_forests.not_settled(len(history), change, limit), stacklevel=3)
-        self.fixed_effects_model_, self.sigma_, self._b = model, state.sigma, state.b
-        self._covariances, self._design = state.covariances, _without_rows(design)
+            warnings.warn(errors_forests.not_settled(len(history), self.criterion, change, limit), stacklevel=3)
+        self.fixed_effects_model_, self.sigma_ = model, state.sigma
+        self._effects = FittedEffects(design, state.covariances, state.b).without_rows()
         self._keep(history)
 
     def _basis(self, model: Any, X: Any, n: int) -> list[Vector | None]:
         if self.basis is None:
             return basis_of(model, X)
-        matrix = np.asarray(self.basis(X), dtype=np.float64)
+        given = self.basis(X)
+        try:
+            matrix = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as problem:
+            raise errors_forests.basis_values(problem) from None
         if matrix.ndim != 2 or len(matrix) != n or not np.isfinite(matrix).all():
             raise errors_forests.basis_shape(matrix.shape, n)
         return [np.ascontiguousarray(column) for column in matrix.T]
 
-    def _learned_columns(self, known: list[Any]) -> list[int]:
+    def _learned_columns(self, known: list[str]) -> list[int]:
         """Positions of the columns of X that the learner sees."""
         if self.features is not None:
-            named = [str(name) for name in known] if hasattr(self, "feature_names_in_") else None
-            return positions("features", self.features, named, len(known))
-        used = [] if self.random_effects is None else grouping_columns(parse_random_effects(self.random_effects))
-        columns = [j for j, name in enumerate(known) if name not in used]
+            named = known if hasattr(self, "feature_names_in_") else None
+            columns = positions("features", self.features, named, len(known))
+        else:
+            used = [] if self.random_effects is None else group_columns(parse_random_effects(self.random_effects))
+            columns = [j for j, name in enumerate(known) if name not in used]
         if not columns:
             raise errors_forests.no_features()
         return columns
 
     def _features(self, X: Any) -> Any:
-        return X if len(self._columns) == self.n_features_in_ and not is_frame(X) else select_columns(X, self._columns)
+        is_all = self._columns == list(range(self.n_features_in_))
+        return X if is_all and not is_frame(X) else select_columns(X, self._columns)
 
     def _keep(self, history: list[tuple[float, float, float]]) -> None:
         import pandas as pd
@@ -314,31 +345,21 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     def varcorr_(self) -> VarCorr:
         """Covariance matrices of the random effects, and the residual standard deviation."""
         check_is_fitted(self)
-        if self._design is None:
-            return VarCorr((), self.sigma_)
-        pairs = zip(self._design.terms, self._covariances, strict=True)
-        return VarCorr(tuple(TermCovariance(term.label, term.names, own) for term, own in pairs), self.sigma_)
+        return VarCorr((), self.sigma_) if self._effects is None else self._effects.varcorr(self.sigma_)
 
     @property
     def ranef_(self) -> dict[str, pd.DataFrame]:
         """Predicted random effects: by grouping factor a table of levels and effects."""
-        import pandas as pd
-
         check_is_fitted(self)
-        found: dict[str, list[pd.DataFrame]] = {}
-        if self._design is not None:
-            for term, modes in zip(self._design.terms, self._b, strict=True):
-                factor = self._design.factors[term.factor]
-                index = pd.Index(factor.labels[factor.order], name=factor.name)
-                table = pd.DataFrame(modes[factor.order], index=index, columns=list(term.names))
-                found.setdefault(term.group, []).append(table)
-        return {group: pd.concat(tables, axis=1) for group, tables in found.items()}
+        return {} if self._effects is None else self._effects.ranef()
 
     def _check_parameters(self) -> None:
         if self.random_effects is not None:
             parse_random_effects(self.random_effects)
         if self.method not in METHODS:
             raise errors.choice("method", self.method, list(METHODS))
+        if self.criterion not in CRITERIA:
+            raise errors.choice("criterion", self.criterion, list(CRITERIA))
         if not isinstance(self.out_of_bag, bool | np.bool_):
             raise errors_forests.out_of_bag_type(self.out_of_bag)
         limits: list[tuple[str, Any, Any, float, str]] = [
@@ -356,6 +377,13 @@ class MixedEffectsRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_iter_")
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn, from 1.6 on, that groups may be text, and what the regressor takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.categorical = self.random_effects is not None
+        tags.input_tags.allow_nan = accepts_missing(self.fixed_effects_model)
+        return tags
+
 
 def _numbers(y: Any) -> Vector:
     try:
@@ -366,23 +394,3 @@ def _numbers(y: Any) -> Vector:
 
 def _formula(names: Layout) -> str:
     return f"~ 1 + {names.text.partition('~')[2] or names.text}"
-
-
-def _effects(term: NewTerm, modes: NDArray[np.float64]) -> Vector:
-    """The sum of a term's effects at new rows; zero for new and missing levels."""
-    assert term.codes is not None
-    padded = np.vstack([modes, np.zeros(modes.shape[1])])  # code -1: the last row
-    total = np.zeros(len(term.codes))
-    for k, column in enumerate(term.columns):
-        own = np.ascontiguousarray(padded[:, k])[term.codes]
-        total += own if column is None else np.where(term.codes < 0, 0.0, own * column)
-    return total
-
-
-def _without_rows(design: DesignMatrices) -> DesignMatrices:
-    """What prediction needs: names, levels and transformations."""
-    empty = np.zeros(0)
-    none = np.zeros(0, dtype=np.int32)
-    terms = tuple(replace(term, columns=tuple(empty for _ in term.columns)) for term in design.terms)
-    factors = tuple(replace(factor, codes=none) for factor in design.factors)
-    return replace(design, y=empty, x=[], terms=terms, factors=factors, values={}, table_index=None)

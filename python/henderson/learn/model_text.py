@@ -78,14 +78,33 @@ def response_name(formula: Formula) -> str:
     return formula.response.name
 
 
-def group_columns(formula: Formula) -> set[str]:
+def group_columns(formula: Formula) -> list[str]:
     """Columns that grouping factors are made of."""
-    return {name for part in formula.random_terms for name in columns_of_group(part)}
+    return list(dict.fromkeys(name for part in formula.random_terms for name in columns_of_group(part)))
 
 
-def columns_of_group(part: RandomPart) -> set[str]:
+def columns_of_group(part: RandomPart) -> list[str]:
     """Columns that the grouping factor of a random term is made of."""
-    return {name.name for variable in part.grouping.variables for name in columns_of(variable)}
+    return [name.name for variable in part.grouping.variables for name in columns_of(variable)]
+
+
+def stated_groups(formula: str | None, random_effects: str | None) -> list[str]:
+    """Columns that the grouping factors in the arguments of an estimator are made of."""
+    found = [] if formula is None else group_columns(Formula(formula))
+    if random_effects is not None:
+        found += group_columns(Formula(f"{RESPONSE} ~ {_checked_effects(random_effects)}"))
+    return list(dict.fromkeys(found))
+
+
+def effect_columns(part: RandomPart) -> list[str]:
+    """Columns that the effects of a random term are made of."""
+    return [name.name for variable in part.effects.variables() for name in columns_of(variable)]
+
+
+def require_used(routed: Sequence[str], used: Sequence[str]) -> None:
+    """Refuse groups passed to fit() that no grouping factor of a formula uses."""
+    if routed and not set(routed) & set(used):
+        raise errors_learn.groups_unused(routed)
 
 
 def _random_terms(formula: str) -> bool:
@@ -122,8 +141,7 @@ def _free_name(names: Sequence[str]) -> str:
 def _require_groups(formula: Formula, routed: Sequence[str], names: Sequence[str]) -> None:
     """The groups passed to fit() are those that the formula uses."""
     used = group_columns(formula)
-    if routed and not set(routed) & used:
-        raise errors_learn.groups_unused(routed)
-    absent = [name for name in sorted(used - {*names, *routed}) if name.partition("_")[0] == ROUTED]
+    require_used(routed, used)
+    absent = [name for name in used if name not in {*names, *routed} and name.partition("_")[0] == ROUTED]
     if absent:
         raise errors_learn.groups_needed(absent)

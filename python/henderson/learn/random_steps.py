@@ -9,6 +9,8 @@ With r = y - f(x) the residuals of a learner, V = sigma² (I + ZΨZ') and Ψ = L
 
       sigma² <- (|e|² + sigma² tr(V⁻¹ZΨZ' sigma²)) / n,    Cov(b_t) <- mean over levels of (b b' + Cov(b | r)).
 
+With precision weights w, read W^(1/2) r, W^(1/2) B and W^(1/2) Z for r, B and Z above.
+
 Both cost what one evaluation of a criterion costs: the rows are only needed for Z'r.
 """
 
@@ -66,7 +68,7 @@ class RandomSteps:
     Parameters
     ----------
     design
-        Its terms; the response and the fixed columns are ignored.
+        Its terms and weights; the response and the fixed columns are ignored.
     basis
         Columns (n,) that the learner fits exactly, None for a column of ones. EM steps need none.
     method
@@ -82,7 +84,7 @@ class RandomSteps:
     ) -> None:
         columns = [] if method == "em" else list(basis)
         names = tuple(f"basis column {j}" for j in range(len(columns)))
-        given = replace(design, y=y, x=columns, x_names=names, offset=None, weights=None)
+        given = replace(design, y=y, x=columns, x_names=names, offset=None)
         self._problem: CompiledProblem = compile_design(given, y, threads)
         self._design = given
         self._method = method
@@ -126,20 +128,24 @@ class RandomSteps:
             for modes, psi, own in zip(solution.b, relative, traces, strict=True)
         )
         deviance = solution.log_det_l + n * np.log(2 * np.pi * variance) + solution.pwrss / variance
+        if self._design.weights is not None:
+            deviance -= float(np.sum(np.log(self._design.weights)))
         sigma = float(np.sqrt((squares + variance * spent) / n))
         gll = _gll(updated, sigma, squares, solution.b, n)
         return RandomState(updated, sigma, solution.b, float(deviance), gll)
 
     def _start(self, residuals: Vector) -> RandomState:
         """Half of the variance to the residuals, the rest to the random effects in equal shares."""
-        half = 0.5 * float(np.var(residuals))
-        share = half / sum(self._sizes)
+        weights = self._design.weights
+        variance = float(np.cov(residuals, aweights=weights, ddof=0))
+        share = 0.5 * variance / sum(self._sizes)
         sizes = [
             [1.0 if column is None else float(np.mean(column**2)) for column in term.columns]
             for term in self._design.terms
         ]
         variances = tuple(np.diag([share / size if size > 0 else 0.0 for size in own]) for own in sizes)
-        return RandomState(variances, float(np.sqrt(half)), (), np.inf, np.inf)
+        sigma = float(np.sqrt(0.5 * variance * (1.0 if weights is None else np.mean(weights))))
+        return RandomState(variances, sigma, (), np.inf, np.inf)
 
     @property
     def _sizes(self) -> list[int]:

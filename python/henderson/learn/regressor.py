@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_X_y, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from henderson import errors, errors_learn
-from henderson.columns import Column, NumpyColumn
+from henderson.columns import NumpyColumn
 from henderson.errors_predict import PredictionWarning
 from henderson.fitting import lmer
 from henderson.learn.inputs import (
     ColumnsTable,
     any_array,
     check_features,
+    check_weights,
     frame_names,
     is_frame,
     positions,
@@ -28,8 +29,14 @@ from henderson.learn.inputs import (
     require_complete,
 )
 from henderson.learn.least_squares import LeastSquares, least_squares
-from henderson.learn.model_text import ROUTED, columns_of_group, estimator_formula, group_columns, response_name
-from henderson.levels import level_text
+from henderson.learn.model_text import (
+    columns_of_group,
+    estimator_formula,
+    group_columns,
+    response_name,
+    stated_groups,
+)
+from henderson.learn.routed_groups import RoutedGroups, routed_groups, warn_of_types
 from henderson.predict import NEW_GROUPS
 from henderson.prediction_rows import mean, new_levels, prediction_rows
 from henderson.random_selection import select
@@ -48,8 +55,8 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A linear mixed model as a scikit-learn regressor.
 
     Groups are columns of X, named in `formula`, `random_effects` or `groups`, or an array passed as
-    ``fit(X, y, groups=g)`` and ``predict(X, groups=g)``, called ``groups`` in formulas. Without groups the fit is
-    ordinary least squares, weighted by `sample_weight`.
+    ``fit(X, y, groups=g)`` and ``predict(X, groups=g)``, called ``groups`` in formulas, or by the name that it has and
+    the formula uses. Without groups the fit is ordinary least squares, weighted by `sample_weight`.
 
     Parameters
     ----------
@@ -143,7 +150,8 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         sample_weight
             (n,) precision weights.
         groups
-            (n,) labels; of several columns each has a random intercept, and they are called groups_0, groups_1, ...
+            (n,) labels; of several columns each has a random intercept. In formulas they have their own names if these
+            are used, or the names of grouping columns that X lacks; otherwise groups, or groups_0, groups_1, ...
 
         Returns
         -------
@@ -164,19 +172,20 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         table = read_columns(X)
         response = _numeric_response(y)
         check_consistent_length(X, response)
-        routed = _routed(groups, table)
+        routed = routed_groups(groups, stated_groups(self.formula, self.random_effects), table.names, table.n_rows)
         names = frame_names(X)
         chosen = [] if self.groups is None else positions("groups", self.groups, names, self.n_features_in_)
         if self.groups is not None and not chosen:
             raise errors_learn.features_invalid("groups", self.groups)
-        if chosen and routed:
+        if chosen and routed.names:
             raise errors_learn.groups_twice()
         own = [table.names[i] for i in chosen]
-        formula = estimator_formula(self.formula, self.random_effects, own, list(routed), table.names)
-        self._names, self._routed = table.names, list(routed)
-        everything = table.with_columns(routed | {response_name(formula): NumpyColumn("y", response)})
+        formula = estimator_formula(self.formula, self.random_effects, own, routed.names, table.names)
+        self._names, self._routed = table.names, routed
+        added = routed.columns(groups, table.n_rows) if routed.names else {}
+        everything = table.with_columns(added | {response_name(formula): NumpyColumn("y", response)})
         _require_values(everything, formula)
-        weights = None if sample_weight is None else _weights(sample_weight, table.n_rows)
+        weights = None if sample_weight is None else check_weights(sample_weight, table.n_rows)
         self.fit_: LinearMixedModel | None = lmer(
             formula.text,
             everything,
@@ -200,7 +209,8 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X
             Columns as in `fit`.
         groups
-            Of these rows, where `fit` was passed groups; None: the mean of all groups.
+            Of these rows, where `fit` was passed groups; columns of a table are found by name. None: the mean of all
+            groups.
         return_std
             Give standard errors of the means too. They are exact for given variances, as ``fit.predict(X,
             std_error=True)``: those of unseen groups have the variance between groups in them.
@@ -239,9 +249,9 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if is_frame(X):
             _require_numbers(read_columns(X))
         x, response = check_X_y(X, y, dtype=np.float64, y_numeric=True, estimator=self)
-        weights = None if sample_weight is None else _weights(sample_weight, len(response))
+        weights = None if sample_weight is None else check_weights(sample_weight, len(response))
         self.fit_ = None
-        self._names, self._routed = [], []
+        self._names, self._routed = [], RoutedGroups()
         self._least_squares = least_squares(x, np.asarray(response, dtype=np.float64), weights)
         self.coef_, self.intercept_ = self._least_squares.coef, self._least_squares.intercept
         return self
@@ -252,7 +262,7 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.__dict__.pop(name, None)
         assert self.fit_ is not None
         grouping = group_columns(formula)
-        fixed = [i for i, name in enumerate(self._names) if name not in grouping | {response_name(formula)}]
+        fixed = [i for i, name in enumerate(self._names) if name not in {*grouping, response_name(formula)}]
         columns = [table.column(self._names[i]) for i in fixed]
         if self.formula is not None or any(column is None or column.kind != "number" for column in columns):
             return
@@ -273,23 +283,20 @@ class LinearMixedRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         X = self._readable(X)
         check_features(self, X, reset=False)
         table = read_columns(X, self._names)
-        routed = _routed(groups, table)
-        if routed and not self._routed:
+        if groups is not None and not self._routed.names:
             raise errors_learn.groups_unfitted()
-        if routed and len(routed) != len(self._routed):
-            raise errors_learn.groups_count(len(routed), len(self._routed))
         assert self.fit_ is not None
-        everything = table.with_columns(routed)
+        everything = table if groups is None else table.with_columns(self._routed.columns(groups, table.n_rows))
         _require_values(everything, self.fit_.design.formula)
         return everything
 
     def _selected(self, groups: Any) -> Any:
         """The random effects that take part: without groups, those that do not need them."""
         assert self.fit_ is not None
-        if groups is not None or not self._routed:
+        if groups is not None or not self._routed.names:
             return "all"
         parts = self.fit_.design.formula.random_terms
-        return [part.grouping.label for part in parts if not columns_of_group(part) & set(self._routed)]
+        return [part.grouping.label for part in parts if not set(columns_of_group(part)) & set(self._routed.names)]
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn, from 1.6 on, that X may have text columns."""
@@ -310,22 +317,13 @@ def _predict(model: LinearMixedModel, rows: ColumnsTable, chosen: Any, new_group
     if is_new is not None and new_groups == "nan":
         estimate[is_new] = np.nan
     if is_new is not None:
-        _warn_of_types(model, found.source.unseen)
+        warn_of_types(model.design.factors, found.source.unseen)
     if not return_std:
         return estimate
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PredictionWarning)
         table: Any = model.predict(rows, re=chosen, new_groups=new_groups, std_error=True)
     return estimate, table["std_error"].to_numpy()
-
-
-def _warn_of_types(model: LinearMixedModel, unseen: Mapping[str, Sequence[str]]) -> None:
-    """New groups pass without a warning, unless they are old ones with another type."""
-    for factor in model.design.factors:
-        known = set(map(level_text, factor.labels.tolist())) if factor.name in unseen else set()
-        alike = [text for text in unseen.get(factor.name, ()) if text in known]
-        if alike:
-            warnings.warn(errors_learn.groups_alike(factor.name, alike[0]), stacklevel=4)
 
 
 def _numeric_response(y: Any) -> Vector:
@@ -341,35 +339,6 @@ def _require_numbers(table: ColumnsTable) -> None:
         column = table.column(name)
         assert column is not None
         column.numbers("there are no groups, so that the fit is least squares")
-
-
-def _weights(sample_weight: Any, rows: int) -> Vector:
-    found = _check_sample_weight(sample_weight, np.empty((rows, 1)), dtype=np.float64)
-    if (found < 0).any():
-        row = int(np.argmax(found < 0))
-        raise errors.weight_invalid(row, float(found[row]))
-    return np.asarray(found)
-
-
-def _routed(groups: Any, table: ColumnsTable) -> dict[str, Column]:
-    """The columns of the groups passed to a method, under the names that they have in formulas."""
-    if groups is None:
-        return {}
-    if is_frame(groups):
-        own = read_columns(groups, [f"{ROUTED}_{i}" for i in range(groups.shape[1])])
-    else:
-        values = groups if hasattr(groups, "dtype") else np.asarray(groups)
-        shape = tuple(values.shape)
-        if len(shape) not in (1, 2):
-            raise errors_learn.groups_shape(shape, table.n_rows)
-        names = [ROUTED] if len(shape) == 1 else [f"{ROUTED}_{i}" for i in range(shape[1])]
-        own = read_columns(np.asarray(values).reshape(shape[0], -1), names)
-    if own.n_rows != table.n_rows:
-        raise errors_learn.groups_shape((own.n_rows,), table.n_rows)
-    clash = [name for name in own.names if name in table.names]
-    if clash:
-        raise errors_learn.groups_clash(clash[0])
-    return dict(own.source)
 
 
 def _require_values(table: ColumnsTable, formula: Formula) -> None:
