@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.special  # noqa: F401  its import is no part of a first prediction
 
 import henderson as hd
 from henderson.streaming.rows import read_rows
@@ -82,6 +83,8 @@ def time_streaming(repeat: int) -> None:
         data.assign(g="group " + data["g"].astype(str), f=np.where(data["x"] > 0, "a", "b")) for data in (table, rows)
     ]
     time_updates("text and a factor", "y ~ x + f + (x | g)", *named, repeat)
+    second = [data.assign(h=np.arange(len(data)) % 50) for data in (table, rows)]
+    time_updates("crossed with 50 levels", "y ~ x + (x | g) + (1 | h)", *second, repeat)
     fit = hd.lmer("y ~ x + (x | g)", table)
     show("10^6 rows in 1000 groups: simulate(10)", least(lambda: fit.simulate(10, seed=1), repeat))
     full, (y, x), term = arrays(table), arrays(rows)[:2], arrays(rows)[2]

@@ -16,6 +16,7 @@ constexpr Index wide_columns = 8;     // from here on multiplying out pays
 constexpr Index wide_rows = 16;
 constexpr Index scatter_tasks = 48;
 constexpr Index zero_slices = 16;
+constexpr Index slice_rows = 32;  // of a pattern that is multiplied out
 
 Index pattern_chunks(const EliminationPlan& plan) {
   return (static_cast<Index>(plan.patterns.size()) + pattern_chunk - 1) / pattern_chunk;
@@ -77,6 +78,7 @@ SchurUpdate::SchurUpdate(const CrossProducts& a)
     if (wide) tallest = std::max(tallest, pattern.rows_count);
   }
   update_.resize(tallest, tallest);
+  wide_reduced_.resize(tallest, columns_);
   places_.resize(static_cast<std::size_t>(tallest));
   share_columns(plan);
   list_segments(plan);
@@ -86,11 +88,11 @@ SchurUpdate::SchurUpdate(const CrossProducts& a)
 void SchurUpdate::share_columns(const EliminationPlan& plan) {
   std::vector<double> work(static_cast<std::size_t>(plan.trailing.size) + 1, 0.0);
   for (std::size_t p = 0; p < plan.patterns.size(); ++p) {
+    if (is_wide_[p] != 0) continue;
     const auto width = static_cast<double>(plan.patterns[p].count * effects_);
     const std::span<const Code> rows = rows_of(plan, plan.patterns[p]);
     for (std::size_t j = 0; j < rows.size(); ++j)
-      work[static_cast<std::size_t>(rows[j])] +=
-          width * (is_wide_[p] != 0 ? 1.0 : static_cast<double>(rows.size() - j));
+      work[static_cast<std::size_t>(rows[j])] += width * static_cast<double>(rows.size() - j);
   }
   const double total = std::accumulate(work.begin(), work.end(), 0.0);
   const double share = total < 1e5 ? total : total / static_cast<double>(scatter_tasks);
@@ -99,7 +101,7 @@ void SchurUpdate::share_columns(const EliminationPlan& plan) {
   Index column = 0;
   for (std::size_t node = 0; node + 1 < plan.trailing.node_offset.size(); ++node) {
     for (; column < plan.trailing.node_offset[node + 1]; ++column) sum += work[static_cast<std::size_t>(column)];
-    if (sum < share) continue;
+    if (sum == 0 || sum < share) continue;
     column_bounds_.push_back(column);
     sum = 0;
   }
@@ -111,6 +113,7 @@ void SchurUpdate::list_segments(const EliminationPlan& plan) {
   const auto tasks = column_bounds_.size() - 1;
   std::vector<std::vector<Segment>> of_task(tasks);
   for (std::size_t p = 0; p < plan.patterns.size(); ++p) {
+    if (is_wide_[p] != 0) continue;
     const std::span<const Code> rows = rows_of(plan, plan.patterns[p]);
     for (std::size_t begin = 0; begin < rows.size();) {
       const auto bound = std::upper_bound(column_bounds_.begin(), column_bounds_.end(), Index{rows[begin]});
@@ -171,7 +174,6 @@ void SchurUpdate::scatter_segment(const EliminationPlan& plan, const Segment& se
   for (Index j = segment.first; j < segment.last; ++j)
     for (Index e = 0; e < m; ++e)
       for (Index c = 0; c < columns_; ++c) reduced(rows[j], c) -= b[e * count + j] * t[e * columns_ + c];
-  if (is_wide_[p] != 0) return;
   if (!plan.trailing.is_dense())
     subtract_products(plan.trailing, {rows, static_cast<std::size_t>(count)}, b, m, segment.first, segment.last, k);
   else if (node_size_ == 1)
@@ -184,12 +186,25 @@ void SchurUpdate::scatter_segment(const EliminationPlan& plan, const Segment& se
     scatter_panel<4>(rows, b, count, m, segment.first, segment.last, k, plan.trailing.size);
 }
 
-void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool) {
-  const Index rows = pattern.rows_count;
-  auto update = update_.topLeftCorner(rows, rows);
+void SchurUpdate::subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, Matrix& reduced,
+                                ThreadPool& pool) {
+  const std::span<const Code> rows = rows_of(a.plan, pattern);
+  const Index count = pattern.rows_count;
+  const Index m = pattern.count * effects_;
+  const Eigen::Map<const Matrix> b(b_.data() + pattern.values_begin, count, m);
+  const Eigen::Map<const Matrix> t(t_.data() + pattern.first * effects_ * columns_, columns_, m);
+  pool.run((count + slice_rows - 1) / slice_rows, [&](Index slice) {
+    const Index first = slice * slice_rows;
+    auto sum = wide_reduced_.middleRows(first, std::min(slice_rows, count - first));
+    sum.setZero();
+    for (Index e = 0; e < m; ++e)
+      sum.noalias() += b.col(e).segment(first, sum.rows()).lazyProduct(t.col(e).transpose());
+    for (Index i = 0; i < sum.rows(); ++i) reduced.row(rows[static_cast<std::size_t>(first + i)]) -= sum.row(i);
+  });
+  auto update = update_.topLeftCorner(count, count);
   update.triangularView<Eigen::Lower>().setZero();
-  add_outer(Eigen::Map<const Matrix>(b_.data() + pattern.values_begin, rows, pattern.count * effects_), update, pool);
-  subtract_at(a.plan.trailing, rows_of(a.plan, pattern), update, k, places_);
+  add_outer(b, update, pool);
+  subtract_at(a.plan.trailing, rows, update, k, places_);
 }
 
 void SchurUpdate::run(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor, double* k,
@@ -205,7 +220,7 @@ void SchurUpdate::run(const CrossProducts& a, const ReducedBlocks& blocks, const
       scatter_segment(a.plan, segments_[each], k, reduced);
   });
   for (std::size_t p = 0; p < is_wide_.size(); ++p)
-    if (is_wide_[p] != 0) subtract_wide(a, a.plan.patterns[p], k, pool);
+    if (is_wide_[p] != 0) subtract_wide(a, a.plan.patterns[p], k, reduced, pool);
 }
 
 }  // namespace henderson

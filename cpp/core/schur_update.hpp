@@ -37,7 +37,7 @@ class SchurUpdate {
   void multiply_panels(const CrossProducts& a, const ReducedBlocks& blocks, const LeadingFactor& factor,
                        ThreadPool& pool);
   void scatter_segment(const EliminationPlan& plan, const Segment& segment, double* k, Matrix& reduced) const;
-  void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, ThreadPool& pool);
+  void subtract_wide(const CrossProducts& a, const Pattern& pattern, double* k, Matrix& reduced, ThreadPool& pool);
 
   Index effects_ = 0, columns_ = 0;
   Index node_size_ = 1;    // of every trailing node, if common
@@ -48,7 +48,7 @@ class SchurUpdate {
   std::vector<Segment> segments_;     // task after task
   std::vector<std::size_t> segment_start_;
   std::vector<char> is_wide_;  // by pattern: multiplied out
-  Matrix update_;
+  Matrix update_, wide_reduced_;
   std::vector<Index> places_;
 };
 
