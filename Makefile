@@ -1,7 +1,7 @@
 # make demo    install into .venv and fit a first model        make test        install, run all tests, check the packages
 # make lint    ruff, clang-format                              make typecheck   mypy --strict
 # make cpp-test  C++ tests under ASan and UBSan                make bench       every shape against the peers from PyPI, lme4
-# make docs    the pages as a site, in build/site
+# make docs    the pages as a site, in build/site             make test-torch  PyTorch's tests (it takes some gigabytes)
 # make bench-shapes  time of every shape, henderson alone      make bench-check work and memory against their baseline
 # Options of the benchmark: make bench OPTIONS="--only nested,refit"; see benchmarks/run.py.
 # Needs python3 >= 3.11 with venv and headers, a C++20 compiler and git; everything else comes from PyPI into .venv.
@@ -28,7 +28,7 @@ cpp_files := $(wildcard cpp/core/*.?pp cpp/bindings/*.?pp cpp/tests/*.?pp)
 package_files := $(cpp_files) CMakeLists.txt pyproject.toml README.md \
 	$(shell find python -type f -not -name '*.pyc' -not -path '*/.*')
 
-.PHONY: demo test quick-test lint format typecheck cpp-test docs bench bench-shapes bench-check clean
+.PHONY: demo test quick-test test-torch lint format typecheck cpp-test docs bench bench-shapes bench-check clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -39,6 +39,10 @@ test: $(VENV)/.installed-dev
 
 quick-test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" -q
+
+test-torch: $(VENV)/.installed-dev
+	$(PIP) install --quiet 'torch>=2.2'
+	$(BIN)/python -m pytest -q tests/test_differentiable_torch.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

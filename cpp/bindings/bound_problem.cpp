@@ -119,12 +119,15 @@ void BoundProblem::require_rows() const {
 void BoundProblem::set_response(const DoubleArray& y) {
   require_rows();
   if (y.size() != data_.n) throw std::invalid_argument("the response must have as many values as the design has rows");
-  const py::gil_scoped_release release;
-  const std::lock_guard lock(mutex_);
-  require_usable(y.data(), data_.n, "y", 0);
-  ModelData with = data_;
-  with.y = y.data();
-  problem_->set_response(with);
+  {
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    require_usable(y.data(), data_.n, "y", 0);
+    ModelData with = data_;
+    with.y = y.data();
+    problem_->set_response(with);
+  }
+  response_ = y;
 }
 
 const double* BoundProblem::hold(const DoubleArray& values) {

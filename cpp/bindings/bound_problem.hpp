@@ -17,8 +17,8 @@ namespace henderson {
 void require_usable(const double* values, Index n, const char* kind, Index index);
 [[nodiscard]] int available_threads(int asked);
 
-// The core works on the caller's columns while it builds A, and again when the response changes: they are kept alive
-// here.
+// The core works on the caller's columns while it builds A, when the response changes, and where digits are lost: they
+// are kept alive here.
 class BoundProblem {
  public:
   BoundProblem(const DoubleArray& y, const pybind11::sequence& x, const pybind11::sequence& codes,
@@ -57,6 +57,7 @@ class BoundProblem {
   void check() const;
 
   pybind11::list held_;
+  std::optional<DoubleArray> response_;  // the last one that was set
   ModelData data_;
   int asked_threads_ = 0;
   bool has_rows_ = true;

@@ -110,7 +110,9 @@ bool BlockedCholesky::update(const RelativeFactor& factor) {
     corner_.noalias() -= solved_.transpose().lazyProduct(solved_);
   }
   is_factored_ = true;
-  return factor_corner();
+  const bool has_corner = factor_corner();
+  is_exact_ = rows_ != nullptr && !a_.plan.has_leaves() && (!has_corner || is_short_of_digits());
+  return is_exact_ ? factor_exactly(has_corner) : has_corner;
 }
 
 // R_X'R_X = Q'V^-1Q, beta, and r2 = r'V^-1r - |R_X^-T Q'V^-1r|^2.
@@ -146,6 +148,12 @@ void BlockedCholesky::half_solve(Eigen::Ref<Matrix> x) {
 
 void BlockedCholesky::schur_times(const Eigen::Ref<const Matrix>& x, Eigen::Ref<Matrix> out) const {
   symmetric_times(a_.plan.trailing, k_.data(), x, out);
+}
+
+Matrix BlockedCholesky::trailing_spherical() const {
+  Matrix out = solved_;
+  solve_upper(a_.plan.trailing, l_.data(), out);
+  return out;
 }
 
 void BlockedCholesky::trailing_solution(Matrix& solution, Matrix& residual) {

@@ -32,26 +32,32 @@ Vector explained_by(const CrossProducts& a, const BlockedCholesky& cholesky, con
   return out;
 }
 
+// b = h'h v and u = l'^-1 h v of one level.
+void set_modes(const Vector& h, const Vector& inverse, const Vector& v, Index level, StackedModes& out) {
+  const Index s = v.size();
+  const Eigen::Map<const Matrix> h_level(h.data(), s, s);
+  const Vector half = h_level * v;
+  out.b.row(level) = h_level.transpose() * half;
+  for (Index j = 0; j < s; ++j) {
+    out.u(level, j) = 0;
+    for (Index i = j; i < s; ++i) out.u(level, j) += inverse[triangle_index(i, j, s)] * half[i];
+  }
+}
+
 StackedModes leading_modes(const CrossProducts& a, const BlockedCholesky& cholesky, const Vector& contrast,
                            const Vector& explained) {
   const Group& group = a.leading();
   const Index s = group.effects;
   StackedModes out{Matrix(group.levels, s), Matrix(group.levels, s)};
-  Vector packed(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s);
-  const Eigen::Map<const Matrix> h_level(h.data(), s, s);
+  Vector inverse(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s);
   for (Index level = 0; level < group.levels; ++level) {
     const Index position = a.plan.place(static_cast<Code>(level));
-    load_level(cholesky.blocks().gram, position, packed);
+    load_level(cholesky.leading().inverse.data(), position, inverse);
     load_level(cholesky.leading().h.data(), position, h);
     load_level(cholesky.blocks().xy, position, xy);
     v.noalias() = Eigen::Map<const Matrix>(xy.data(), a.columns(), s).transpose() * contrast;
     if (explained.size() > 0) v -= explained.segment(position * s, s);
-    const Vector modes = h_level.transpose() * (h_level * v);
-    out.b.row(level) = modes;
-    for (Index i = 0; i < s; ++i) {
-      out.w(level, i) = v[i];
-      for (Index j = 0; j < s; ++j) out.w(level, i) -= packed[triangle_index(i, j, s)] * modes[j];
-    }
+    set_modes(h, inverse, v, level, out);
   }
   return out;
 }
@@ -95,17 +101,16 @@ std::vector<Index> host_levels(const CrossProducts& a) {
   return out;
 }
 
-// Leaves: b = W (v - B b_o), w = v - B b_o - D b, with the modes b_o of their neighbours.
+// Leaves: as a level of the leading factor, with v - B b_o for v and the modes b_o of their neighbours.
 void leaf_modes(const CrossProducts& a, const BlockedCholesky& cholesky, std::size_t g, const Vector& contrast,
                 const Matrix& b_leading, const Vector& b_trailing, StackedModes& modes) {
   const LeafGroup& leaves = a.plan.leaves[g];
   const Index s = a.plan.groups[g].effects, s_1 = a.leading().effects;
   const std::vector<Index> host = host_levels(a);
-  Vector packed(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s), near;
-  const Eigen::Map<const Matrix> h_leaf(h.data(), s, s);
+  Vector inverse(triangle_size(s)), h(s * s), xy(s * a.columns()), v(s), near;
   for (std::size_t k = 0; k < leaves.leaves.size(); ++k) {
     const Leaf& leaf = leaves.leaves[k];
-    load_level(a.leaves[g].gram.data(), static_cast<Index>(k), packed);
+    load_level(cholesky.leaves().factor(g).inverse.data(), static_cast<Index>(k), inverse);
     load_level(cholesky.leaves().factor(g).h.data(), static_cast<Index>(k), h);
     load_level(a.leaves[g].xy.data(), static_cast<Index>(k), xy);
     near.resize(s_1 + leaf.rows_count);
@@ -115,12 +120,7 @@ void leaf_modes(const CrossProducts& a, const BlockedCholesky& cholesky, std::si
     v.noalias() = Eigen::Map<const Matrix>(xy.data(), a.columns(), s).transpose() * contrast;
     v.noalias() -=
         Eigen::Map<const Matrix>(a.leaves[g].coupling.data() + leaf.values_begin, near.size(), s).transpose() * near;
-    const Vector own = h_leaf.transpose() * (h_leaf * v);
-    modes.b.row(leaf.level) = own;
-    for (Index i = 0; i < s; ++i) {
-      modes.w(leaf.level, i) = v[i];
-      for (Index j = 0; j < s; ++j) modes.w(leaf.level, i) -= packed[triangle_index(i, j, s)] * own[j];
-    }
+    set_modes(h, inverse, v, leaf.level, modes);
   }
 }
 
@@ -149,12 +149,12 @@ void leaf_variances(const CrossProducts& a, const BlockedCholesky& cholesky, std
 std::vector<StackedModes> conditional_modes(const CrossProducts& a, BlockedCholesky& cholesky) {
   Vector contrast(a.columns());
   contrast << -cholesky.beta(), 1.0;
-  Vector b_trailing, w_trailing, explained;
+  Vector b_trailing, u_trailing, explained;
   if (a.plan.has_trailing()) {
     Matrix solution, residual;
     cholesky.trailing_solution(solution, residual);
     b_trailing = solution * contrast;
-    w_trailing = residual * contrast;
+    u_trailing = cholesky.trailing_spherical() * contrast;
     explained = explained_by(a, cholesky, b_trailing);
   }
   std::vector<StackedModes> out{leading_modes(a, cholesky, contrast, explained)};
@@ -164,7 +164,7 @@ std::vector<StackedModes> conditional_modes(const CrossProducts& a, BlockedChole
     for (Index level = 0; level < group.levels; ++level) {
       if (is_leaf(a.plan.rank_of(g, static_cast<Code>(level)))) continue;
       modes.b.row(level) = b_trailing.segment(trailing_row(a, g, level), group.effects);
-      modes.w.row(level) = w_trailing.segment(trailing_row(a, g, level), group.effects);
+      modes.u.row(level) = u_trailing.segment(trailing_row(a, g, level), group.effects);
     }
     if (a.plan.has_leaves()) leaf_modes(a, cholesky, g, contrast, out[0].b, b_trailing, modes);
     out.push_back(std::move(modes));

@@ -1,6 +1,6 @@
 // The random effects at the factor of a BlockedCholesky, in whitened coordinates, all terms of a group side by side.
 //
-//   b = Lam M^-1 Lam'Z'(y - X beta)        w = Z'(y - X beta - Z b)        Var(b_j | y) / sigma^2 = [Lam M^-1 Lam']_jj
+//   u = M^-1 Lam'Z'(y - X beta)        b = Lam u        Var(b_j | y) / sigma^2 = [Lam M^-1 Lam']_jj
 #pragma once
 
 #include <vector>
@@ -10,7 +10,7 @@
 namespace henderson {
 
 struct StackedModes {
-  Matrix b, w;  // (levels, s)
+  Matrix b, u;  // (levels, s)
 };
 
 // Per group.

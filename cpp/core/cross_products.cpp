@@ -4,12 +4,11 @@
 #include <cmath>
 
 #include "core/equal_levels.hpp"
+#include "core/whitened_rows.hpp"
 
 namespace henderson {
 
 namespace {
-
-constexpr Index chunk_rows = 512;
 
 // Level by level, effect triangle then effect x column: the order in which rows scatter into them.
 struct LevelSums {
@@ -17,38 +16,18 @@ struct LevelSums {
   AlignedVector<double> values;
 };
 
-// r = y - Q c for rows first .. : computed from differences to the pilot row.
-struct Residual {
-  double pilot = 0, constant = 0;
-  Vector slope;  // on x - pilot
-};
-
-Residual residual_map(const CrossProducts& a, double pilot) {
-  return {pilot, pilot - a.fixed.k.dot(a.ols), a.fixed.s.transpose() * a.ols};
-}
-
-void residual_chunk(const CrossProducts& a, const ModelData& data, const Residual& map, Index first,
-                    Eigen::Ref<Vector> out) {
-  out = Eigen::Map<const Vector>(data.y + first, out.size()).array() - map.pilot + map.constant;
-  for (Index j = 0; j < a.p; ++j) {
-    const double* x = a.fixed.columns[static_cast<std::size_t>(j)].data;
-    if (x == nullptr) continue;
-    out.array() -= map.slope[j] * (Eigen::Map<const Vector>(x + first, out.size()).array() - a.fixed.pilot[j]);
-  }
-}
-
 // c += Q'W (y - Qc) / n, with Q'WQ = n I up to rounding.
 void improve_least_squares(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
-  constexpr Index slab = chunk_rows * 32;
+  constexpr Index slab = row_chunk * 32;
   const Index slabs = (a.n + slab - 1) / slab;
   const Residual map = residual_map(a, data.y[0]);
   Matrix sums = Matrix::Zero(a.p, slabs);
   pool.run(slabs, [&](Index t) {
     const Index end = std::min(a.n, (t + 1) * slab);
-    Matrix q(std::min(chunk_rows, a.n), a.p);
+    Matrix q(std::min(row_chunk, a.n), a.p);
     Vector r(q.rows());
-    for (Index row = t * slab; row < end; row += chunk_rows) {
-      const Index rows = std::min(chunk_rows, end - row);
+    for (Index row = t * slab; row < end; row += row_chunk) {
+      const Index rows = std::min(row_chunk, end - row);
       a.fixed.apply(row, q.topRows(rows));
       residual_chunk(a, data, map, row, r.head(rows));
       if (data.weights != nullptr) r.head(rows).array() *= Eigen::Map<const Vector>(data.weights + row, rows).array();
@@ -69,31 +48,6 @@ void least_squares(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   a.ols.setZero(a.p);
   improve_least_squares(a, data, pool);
   if (data.y[0] * data.y[0] * static_cast<double>(a.n) > dwarfed * a.y_spread) improve_least_squares(a, data, pool);
-}
-
-struct RowBuffers {
-  Matrix qr;              // (rows, p + 1)  sqrt(w) [Q r]
-  std::vector<Matrix> z;  // per group (rows, s)  sqrt(w) Z~
-  Vector root;            // sqrt(w)
-};
-
-void fill_rows(const CrossProducts& a, const ModelData& data, const Residual& map, Index first, Index rows,
-               RowBuffers& buffers) {
-  if (a.p > 0) a.fixed.apply(first, buffers.qr.topLeftCorner(rows, a.p));
-  residual_chunk(a, data, map, first, buffers.qr.col(a.p).head(rows));
-  for (std::size_t g = 0; g < a.plan.groups.size(); ++g) {
-    const Group& group = a.plan.groups[g];
-    for (std::size_t k = 0; k < group.terms.size(); ++k) {
-      const AffineMap& term = a.random[static_cast<std::size_t>(group.terms[k])];
-      term.apply(first, buffers.z[g].block(0, group.first[k], rows, term.size()));
-    }
-  }
-  if (data.weights == nullptr) return;
-  buffers.root.head(rows) = Eigen::Map<const Vector>(data.weights + first, rows).array().sqrt();
-  const auto root = buffers.root.head(rows).array();
-  for (Index j = 0; j < buffers.qr.cols(); ++j) buffers.qr.col(j).head(rows).array() *= root;
-  for (Matrix& z : buffers.z)
-    for (Index j = 0; j < z.cols(); ++j) z.col(j).head(rows).array() *= root;
 }
 
 void scatter_rows(const CrossProducts& a, const ModelData& data, std::size_t g, Index first, Index rows,
@@ -168,33 +122,19 @@ Slab empty_slab(const CrossProducts& a) {
   return slab;
 }
 
-RowBuffers make_buffers(const CrossProducts& a) {
-  const Index height = std::min(chunk_rows, a.n);
-  RowBuffers buffers{Matrix(height, a.columns()), {}, Vector(height)};
-  for (const Group& group : a.plan.groups) buffers.z.emplace_back(height, group.effects);
-  return buffers;
-}
-
-// As many slabs as there are rows enough to pay for their separate sums: a matter of the data, not of the threads.
-Index slab_count(const CrossProducts& a) {
-  Index levels = 1;
-  for (const Group& group : a.plan.groups) levels += group.levels;
-  return std::clamp(a.n / std::max(16 * levels, Index{20000}), Index{1}, Index{8});
-}
-
 // Everything on the diagonal of A, and [Q r]'W Z, in one pass over the rows.
 void accumulate(CrossProducts& a, const ModelData& data, ThreadPool& pool) {
   const Residual map = residual_map(a, data.y[0]);
   std::vector<Slab> slabs(static_cast<std::size_t>(slab_count(a)));
-  const Index chunks = (data.n + chunk_rows - 1) / chunk_rows;
+  const Index chunks = (data.n + row_chunk - 1) / row_chunk;
   const auto count = static_cast<Index>(slabs.size());
   pool.run(count, [&](Index t) {
     Slab& slab = slabs[static_cast<std::size_t>(t)];
     slab = empty_slab(a);
     RowBuffers buffers = make_buffers(a);
     for (Index chunk = chunks * t / count; chunk < chunks * (t + 1) / count; ++chunk) {
-      const Index first = chunk * chunk_rows;
-      const Index rows = std::min(chunk_rows, data.n - first);
+      const Index first = chunk * row_chunk;
+      const Index rows = std::min(row_chunk, data.n - first);
       fill_rows(a, data, map, first, rows, buffers);
       add_products(buffers.qr.topRows(rows), slab.corner);
       for (std::size_t g = 0; g < slab.sums.size(); ++g) scatter_rows(a, data, g, first, rows, buffers, slab.sums[g]);
@@ -380,8 +320,8 @@ void replace_response(CrossProducts& a, const ModelData& data, ThreadPool& pool)
     for (Code level = 0; level < levels(g); ++level)
       for (Index e = 0; e < a.plan.groups[g].effects; ++e) response_entry(a, g, level, e) = 0;
   a.corner.col(a.p).setZero();
-  for (Index first = 0; first < data.n; first += chunk_rows) {
-    const Index rows = std::min(chunk_rows, data.n - first);
+  for (Index first = 0; first < data.n; first += row_chunk) {
+    const Index rows = std::min(row_chunk, data.n - first);
     fill_rows(a, data, map, first, rows, buffers);
     const auto r = buffers.qr.col(a.p).head(rows);
     a.corner.col(a.p).noalias() += buffers.qr.topRows(rows).transpose() * r;

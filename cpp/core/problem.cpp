@@ -59,7 +59,14 @@ RelativeFactor without(const std::vector<std::vector<char>>& effects, RelativeFa
 }  // namespace
 
 Problem::Problem(const ModelData& data, int threads)
-    : pool_(threads), a_(build_cross_products(data, pool_)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
+    : pool_(threads), rows_(data), a_(build_cross_products(data, pool_)), roots_(term_roots(a_)), deviance_(a_, pool_) {
+  deviance_.cholesky().set_rows(&*rows_);
+}
+
+Problem::Problem(const Problem& other)
+    : pool_(1), rows_(other.rows_), a_(other.a_), roots_(other.roots_), deviance_(a_, pool_) {
+  if (rows_) deviance_.cholesky().set_rows(&*rows_);
+}
 
 Problem::Problem(CrossProducts a, int threads)
     : pool_(threads), a_(std::move(a)), roots_(term_roots(a_)), deviance_(a_, pool_) {}
@@ -107,7 +114,6 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
   half = (a_.fixed.s.transpose() * half).eval();
   out.unscaled_vcov = half * half.transpose();
 
-  const RelativeFactor factor = whitened_factor(theta, *roots_);
   const std::vector<StackedModes> modes = conditional_modes(a_, cholesky);
   out.b.resize(a_.random.size());
   out.u.resize(a_.random.size());
@@ -116,7 +122,7 @@ std::optional<Solution> Problem::solve(const Vector& theta, bool reml) {
     for (std::size_t k = 0; k < group.terms.size(); ++k) {
       const auto t = static_cast<std::size_t>(group.terms[k]);
       out.b[t] = user_modes(modes[g].b, group.first[k], a_.random[t]);
-      out.u[t] = modes[g].w.middleCols(group.first[k], a_.random[t].size()) * factor.lambda[t];
+      out.u[t] = modes[g].u.middleCols(group.first[k], a_.random[t].size());
     }
   }
   return out;
@@ -193,6 +199,9 @@ Optimum Problem::fit(bool reml, const std::optional<Vector>& start, const TrustR
   return minimise(objective, without(explained, start ? whitened_factor(*start, *roots_) : moment_start(a_)), options);
 }
 
-void Problem::set_response(const ModelData& data) { replace_response(a_, data, pool_); }
+void Problem::set_response(const ModelData& data) {
+  rows_ = data;
+  replace_response(a_, data, pool_);
+}
 
 }  // namespace henderson

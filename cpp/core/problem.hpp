@@ -28,11 +28,12 @@ struct DevianceParts {
 
 class Problem {
  public:
+  // The columns of `data` must stay where they are: where digits are lost, the rows are read again.
   Problem(const ModelData& data, int threads);
   // Of cross-products that are there: what reads rows must not be asked.
   Problem(CrossProducts a, int threads);
   // A second workspace for the same design, without threads of its own.
-  Problem(const Problem& other) : pool_(1), a_(other.a_), roots_(other.roots_), deviance_(a_, pool_) {}
+  Problem(const Problem& other);
   Problem& operator=(const Problem&) = delete;
 
   [[nodiscard]] const CrossProducts& cross_products() const { return a_; }
@@ -74,6 +75,7 @@ class Problem {
   [[nodiscard]] bool factor_at(const Vector& theta);
 
   ThreadPool pool_;
+  std::optional<ModelData> rows_;
   CrossProducts a_;
   std::shared_ptr<const TermRoots> roots_;
   ProfiledDeviance deviance_;

@@ -107,9 +107,11 @@ double ProfiledDeviance::value(const RelativeFactor& factor) {
 }
 
 double ProfiledDeviance::noise(double value) const {
-  const double total = a_.corner(a_.p, a_.p);
-  double terms = degrees_of_freedom() * total / cholesky_.pwrss();
-  for (Index j = 0; j < a_.p; ++j) terms += a_.corner(j, j) / (cholesky_.root()(j, j) * cholesky_.root()(j, j));
+  const auto lost = [&](double whole, double part) {
+    return cholesky_.is_exact() ? std::sqrt(whole / part) : whole / part;
+  };
+  double terms = degrees_of_freedom() * lost(a_.corner(a_.p, a_.p), cholesky_.pwrss());
+  for (Index j = 0; j < a_.p; ++j) terms += lost(a_.corner(j, j), cholesky_.root()(j, j) * cholesky_.root()(j, j));
   return 2e-14 * (1 + std::abs(value)) + std::min(4e-16 * terms, most_noise);
 }
 

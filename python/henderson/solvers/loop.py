@@ -83,12 +83,12 @@ def minimise(
         has_converged = at.proof.status == CONVERGED
         if has_converged or path.is_stuck():
             following = boundary.move(at, path, is_last=True)
-            if following is None:
-                return path.optimum(at, CONVERGED if has_converged else NO_PROGRESS)
         else:
             following = boundary.move(at, path) or path.first(solver.candidates(at), at.is_no_better_than)
-            if following is None:
-                if at.solution.sigma <= rounding(y):
-                    raise errors_fit.exact_fit()
-                return path.optimum(at, EVALUATION_LIMIT if path.evaluations >= max_evaluations else NO_PROGRESS)
+        if following is None:
+            if has_converged:
+                return path.optimum(at, CONVERGED)
+            if at.solution.sigma <= rounding(y):
+                raise errors_fit.exact_fit()
+            return path.optimum(at, EVALUATION_LIMIT if path.evaluations >= max_evaluations else NO_PROGRESS)
         at = following
