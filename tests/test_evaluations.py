@@ -54,6 +54,21 @@ def test_the_promised_decrease_bounds_what_is_left_to_gain(tolerance):
         assert rough.optimum.evaluations <= exact.optimum.evaluations
 
 
+@pytest.mark.parametrize("ratio", [1.0, 1e2, 1e4, 1e6])
+@pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
+def test_large_variance_ratios_cost_no_more_evaluations(ratio, reml):
+    """Standard deviations of intercepts and slopes up to a million times that of the residuals."""
+    rng = np.random.default_rng(6)
+    g, x = rng.integers(0, 100, 3000), rng.normal(size=3000)
+    X = np.column_stack([np.ones(3000), x])
+    for _ in range(5):
+        y = x + ratio * np.sum(X * rng.normal(size=(100, 2))[g], axis=1) + rng.normal(size=3000)
+        fit = fit_arrays(y, X, terms=[RandomTerm(g, X)], reml=reml)
+        assert fit.converged
+        assert fit.optimum.evaluations <= SMALL_MODELS
+        assert fit.sigma == pytest.approx(1.0, rel=0.1)
+
+
 def test_a_looser_tolerance_or_a_good_start_costs_fewer_evaluations():
     data = hd.datasets.load_sleepstudy()
     tight = hd.lmer("Reaction ~ Days + (Days | Subject)", data)

@@ -7,13 +7,16 @@
 #include <limits>
 
 #include "core/blocked_cholesky.hpp"
+#include "core/within_levels.hpp"
 
 namespace henderson {
 
 namespace {
 
-constexpr Index most_levels = 20000;  // that correlations are started from
-constexpr double floor_share = 0.05;  // lam^2 times the mean of A_j where the moments say zero
+constexpr Index most_levels = 20000;    // that correlations are started from
+constexpr double most_explained = 0.9;  // of r'r, by the effects of the leading factor one by one
+constexpr double far_off = 4;           // a residual variance that moments find so many times too large
+constexpr double floor_share = 0.05;    // lam^2 times the mean of A_j where the moments say zero
 
 // The effects of all groups side by side, with what each level contributes.
 struct Moment {
@@ -229,6 +232,15 @@ Vector solve_moments(const CrossProducts& a, const Moment& m) {
   }
 }
 
+// What the moments say, unless the leading factor explains nearly everything: a small difference of large sums then.
+double residual_variance(const CrossProducts& a, const Moment& m, double found) {
+  const double total = a.corner(a.p, a.p);
+  const double sigma2 = found > 0 ? found : total / a.observations;
+  if (m.form.head(a.leading().effects).sum() < most_explained * total) return sigma2;
+  const double within = within_level_variance(a);
+  return within > 0 && far_off * within < sigma2 ? within : sigma2;
+}
+
 // Covariances of the effects of one group, given their variances: the same moments of products of two effects, other
 // groups aside. Correlations are kept below 0.9.
 Matrix correlated(const CrossProducts& a, const TrailingView& view, std::size_t g, const Vector& psi, double sigma2) {
@@ -291,7 +303,7 @@ RelativeFactor moment_start(const CrossProducts& a) {
   if (a.plan.has_trailing()) add_pairs(a, view, m);
   add_leaf_pairs(a, view, start, m);
   const Vector solution = solve_moments(a, m);
-  const double sigma2 = solution[size] > 0 ? solution[size] : a.corner(a.p, a.p) / a.observations;
+  const double sigma2 = residual_variance(a, m, solution[size]);
   Vector ratio = solution.head(size) / sigma2;
   for (Index e = 0; e < size; ++e) {
     if (m.levels[e] == 0)
