@@ -102,14 +102,14 @@ def response(x, terms, scale, seed=7):
 
 
 @pytest.mark.parametrize(
-    "kind, scale",
+    "kind, scale, tolerance",
     [
-        *((kind, scale) for kind in ["one factor", "slopes", "weighted"] for scale in [1e3, 1e5]),
-        *((kind, scale) for kind in ["crossed", "crossed slopes", "nested"] for scale in [1e3, 1e4]),
+        *((kind, scale, 1e-11) for kind in ["one factor", "slopes", "weighted"] for scale in [1e3, 1e5]),
+        *((kind, scale, 2e-9) for kind in ["crossed", "crossed slopes", "nested"] for scale in [1e3, 1e4]),
     ],
 )
 @REML
-def test_the_criterion_is_exact_however_much_of_the_response_the_random_effects_take(kind, scale, reml):
+def test_the_criterion_is_exact_however_much_of_the_response_the_random_effects_take(kind, scale, tolerance, reml):
     x, terms, weights = design(kind)
     y = response(x, terms, scale)
     lams = [np.array([[1.5]]) if z.shape[1] == 1 else np.array([[1.5, 0.0], [0.25, 0.75]]) for z, _ in terms]
@@ -118,7 +118,7 @@ def test_the_criterion_is_exact_however_much_of_the_response_the_random_effects_
     value, beta, variance = exact(y, x, parts, np.ones(N) if weights is None else weights, reml)
     problem = compiled(y, x, terms, weights)
     found = problem.solve(theta, reml)
-    assert problem.criterion(theta, reml) == pytest.approx(value, rel=1e-8)
+    assert problem.criterion(theta, reml) == pytest.approx(value, rel=tolerance)
     assert found.sigma**2 == pytest.approx(variance, rel=1e-10)
     np.testing.assert_allclose(found.beta, beta, rtol=2e-6, atol=1e-7)
 
